@@ -1,0 +1,1 @@
+"""What every run needs: checkpoints, sharding, writers, image grids, optimizers."""

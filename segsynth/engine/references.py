@@ -1,0 +1,112 @@
+"""Weights by reference: ``phase:<name>`` of the same run, ``run:<directory>#<phase>`` of another."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from segsynth.engine.checkpoints import Checkpoints
+from segsynth.engine.run import Run
+from segsynth.engine.sharding import Plan
+from segsynth.errors import UserError
+from segsynth.system import FrozenSpec, Predictor, System
+
+
+def resolve(reference: str, run: Run) -> tuple[Run, str]:
+    """Return the run and the phase that a reference names.
+
+    Raises :class:`UserError` for another kind of reference.
+    """
+    kind, _, rest = reference.partition(":")
+    if kind == "phase" and rest in run.phases:
+        return run, rest
+    if kind == "run" and "#" in rest:
+        directory, phase = rest.split("#", 1)
+        return Run.open(directory), phase
+    raise UserError(
+        f"cannot resolve the weights '{reference}'; expected 'phase:<one of {', '.join(run.phases)}>' "
+        "or 'run:<directory>#<phase>'"
+    )
+
+
+def load_network(
+    reference: str, name: str, spec: FrozenSpec, run: Run, plan: Plan, step: int | str = "newest"
+) -> tuple[Any, int]:
+    """Return the linen variables of network ``name``, replicated, and the step they come from."""
+    owner, phase = resolve(reference, run)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=plan.replicated),
+        jax.eval_shape(spec.init, key),
+    )
+    with Checkpoints(owner.directory(phase).checkpoints, read_only=True) as checkpoints:
+        return checkpoints.network(name, abstract, step)
+
+
+def digest(tree: Any) -> str:
+    """Return the sha256 of a replicated tree: names, types, shapes and bytes of its leaves."""
+    sha = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        value = np.asarray(leaf.addressable_data(0))
+        sha.update(f"{jax.tree_util.keystr(path)} {value.dtype} {value.shape}".encode())
+        sha.update(value.tobytes())
+    return sha.hexdigest()
+
+
+def load_frozen(run: Run, phase: str, system: Predictor, plan: Plan) -> dict[str, Any]:
+    """Return the frozen networks of a phase, and keep in the run which they were.
+
+    When the phase has loaded them before, the same step is taken and its hash checked.
+
+    Raises :class:`UserError` when a network has no reference, or is not the one that the phase began with.
+    """
+    references = run.settings(phase)["frozen"]
+    missing = [name for name in system.frozen if name not in references]
+    if missing:
+        raise UserError(
+            f"phase {phase} needs the frozen network {missing[0]}; "
+            f"set phases.{phase}.frozen.{missing[0]} to 'phase:<name>' or 'run:<directory>#<phase>'"
+        )
+    recorded, frozen, record = run.directory(phase).frozen(), {}, {}
+    for name, spec in system.frozen.items():
+        before = recorded.get(name, {})
+        variables, step = load_network(
+            references[name], name, spec, run, plan, before.get("step", "newest")
+        )
+        frozen[name], sha = variables, digest(variables)
+        if before and before["sha256"] != sha:
+            raise UserError(
+                f"phase {phase} began with {name} of sha256 {before['sha256'][:12]}, and {references[name]} now "
+                f"holds {sha[:12]}; bring the old weights back or train in a new workdir"
+            )
+        record[name] = {"reference": references[name], "step": step, "sha256": sha}
+    if record and not recorded and jax.process_index() == 0:
+        run.directory(phase).record_frozen(record)
+    return frozen
+
+
+def load_initial(run: Run, phase: str, system: System, plan: Plan) -> dict[str, Any]:
+    """Return the parameters with which a phase's networks start, by ``init_from``."""
+    abstract = jax.eval_shape(system.init, jax.eval_shape(lambda: jax.random.key(0)))
+    initial = {}
+    for name, reference in run.settings(phase)["init_from"].items():
+        spec = FrozenSpec(lambda _, name=name: {"params": abstract.params[name]}, name)
+        initial[name] = load_network(reference, name, spec, run, plan)[0]["params"]
+    return initial
+
+
+def load_trained(
+    run: Run, phase: str, system: Predictor, plan: Plan, step: int | str = "newest"
+) -> tuple[Mapping[str, Any], int]:
+    """Return what a phase trained, as ``predict`` reads it, and the step it comes from."""
+    state = jax.eval_shape(system.init, jax.eval_shape(lambda: jax.random.key(0)))
+    params, model_state = {}, {}
+    for name, tree in state.params.items():
+        rest = state.model_state.get(name, {})
+        spec = FrozenSpec(lambda _, tree=tree, rest=rest: {"params": tree, **rest}, name)
+        variables, step = load_network(f"phase:{phase}", name, spec, run, plan, step)
+        params[name] = variables.pop("params")
+        model_state |= {name: variables} if variables else {}
+    return {"params": params, "model_state": model_state}, step

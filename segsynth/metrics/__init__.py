@@ -1,0 +1,1 @@
+"""CLU metrics that merge across steps, devices and hosts."""

@@ -1,0 +1,54 @@
+"""Config sections to keyword arguments: the typed signature of a constructor is the schema of its section."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from segsynth.errors import UserError
+
+T = TypeVar("T")
+
+
+def configure(constructor: Callable[..., T], section: Mapping[str, Any], where: str) -> T:
+    """Call ``constructor`` with the keys of a config section; lists become tuples, as JSON loses the difference.
+
+    Raises :class:`UserError` for a key that the constructor does not take (with the nearest name that it does), for
+    one that it needs and does not get, and for a value that it refuses with ``ValueError``.
+    """
+    known = inspect.signature(constructor).parameters
+    for key in section:
+        if key not in known:
+            raise UserError(unknown(key, known, where))
+    missing = [name for name, p in known.items() if p.default is p.empty and name not in section]
+    if missing:
+        raise UserError(f"{where} lacks {', '.join(missing)}; set {where}.{missing[0]}")
+    try:
+        return constructor(**{key: _tuples(value) for key, value in section.items()})
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def unknown(name: str, known: Any, where: str) -> str:
+    """Return the one-line message for a name that is not among ``known``."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(sorted(known))}"
+    return f"{where} has no '{name}'; {hint}"
+
+
+def merge(*sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections laid over each other, later ones on top; nested sections are merged, other values replaced."""
+    merged: dict[str, Any] = {}
+    for section in sections:
+        for key, value in section.items():
+            nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+            merged[key] = merge(merged[key], value) if nested else value
+    return merged
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_tuples(item) for item in value)
+    return value

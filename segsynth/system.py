@@ -1,0 +1,127 @@
+"""What a system is: a value with pure functions. Nothing inherits from anything here.
+
+A *Predictor* answers (``predict``, ``eval_step``); a *System* also learns (``init``, ``train_step``). Both are
+protocols: the loop in :mod:`segsynth.experiment` takes any object that has these functions.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import clu.metrics
+import flax.struct
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from segsynth.types import Array, Batch, Frozen, Params, PRNGKey, Scalars, Variables
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """Everything that a phase trains.
+
+    ``params``, ``model_state`` (batch statistics, pools, counters) and ``ema`` are keyed by network, ``opt_state`` by
+    optimizer. A network without an exponential moving average is absent from ``ema``.
+    """
+
+    step: Int[Array, ""]
+    params: dict[str, Params]
+    model_state: dict[str, Any]
+    ema: dict[str, Params]
+    opt_state: dict[str, Any]
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        params: dict[str, Params],
+        opt_state: dict[str, Any],
+        ema: dict[str, Params] | None = None,
+        model_state: dict[str, Any] | None = None,
+    ) -> "TrainState":
+        """Return the state at step 0."""
+        return cls(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            model_state=model_state or {},
+            ema=ema or {},
+            opt_state=opt_state,
+        )
+
+    def variables(self) -> dict[str, Any]:
+        """Return what prediction reads: the moving average where there is one, else the parameters."""
+        return {"params": {**self.params, **self.ema}, "model_state": self.model_state}
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenSpec:
+    """A network that a phase reads and never writes.
+
+    ``init(key)`` returns its linen variables (``{"params": ..., ...}``); it is only ever run abstractly, to learn the
+    shapes that a checkpoint must hold.
+    """
+
+    init: Callable[[PRNGKey], Any]
+    doc: str
+
+
+#: ``predict`` of one system value, compiled: ``(system, inputs, key) -> outputs``.
+CompiledPredict = Callable[[Any, Batch, PRNGKey], Mapping[str, Array]]
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A system that answers, learned or not."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Modalities that ``predict`` reads."""
+        ...
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Modalities that training and evaluation read besides ``inputs``."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names that ``predict`` returns."""
+        ...
+
+    @property
+    def frozen(self) -> Mapping[str, FrozenSpec]:
+        """Networks that must be given, by name."""
+        ...
+
+    def predict(
+        self, variables: Variables, frozen: Frozen, inputs: Batch, key: PRNGKey
+    ) -> dict[str, Array]:
+        """Return the outputs for a batch: the same function for grids, evaluation and users."""
+        ...
+
+    def eval_step(
+        self, variables: Variables, frozen: Frozen, batch: Batch, key: PRNGKey
+    ) -> tuple[clu.metrics.Collection, dict[str, Array]]:
+        """Return mergeable metrics of a batch, and pictures of it (uint8 or integer labels) to look at."""
+        ...
+
+    def synthesize(
+        self, predict: CompiledPredict, inputs: Mapping[str, np.ndarray], key: PRNGKey
+    ) -> dict[str, np.ndarray]:
+        """Answer for one example of any size on the host: pad, run ``predict``, undo the padding."""
+        ...
+
+
+@runtime_checkable
+class System(Predictor, Protocol):
+    """A predictor that learns."""
+
+    def init(self, key: PRNGKey) -> TrainState:
+        """Return the state at step 0. Called inside one jit, and abstractly."""
+        ...
+
+    def train_step(
+        self, state: TrainState, frozen: Frozen, batch: Batch, key: PRNGKey
+    ) -> tuple[TrainState, Scalars]:
+        """Return the next state and the scalars to log. ``key`` already differs from step to step."""
+        ...

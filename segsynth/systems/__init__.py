@@ -1,0 +1,26 @@
+"""One file or folder per paper, and the table of their names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from segsynth.errors import UserError
+from segsynth.settings import configure, unknown
+from segsynth.system import Predictor
+from segsynth.systems.inpaint_c2f import InpaintC2F
+
+#: Config name -> class. ``from_config`` of the class takes the other keys of the config's ``system`` section.
+REGISTRY: dict[str, Any] = {
+    "inpaint_c2f": InpaintC2F,
+}
+
+
+def build(section: Mapping[str, Any]) -> Predictor:
+    """Build the system that ``section["name"]`` names from the section's other keys.
+
+    Raises :class:`UserError` for an unknown name or key.
+    """
+    settings = dict(section)
+    name = settings.pop("name", "")
+    if name not in REGISTRY:
+        raise UserError(unknown(name, REGISTRY, "system.name"))
+    return configure(REGISTRY[name].from_config, settings, "system")

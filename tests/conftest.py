@@ -1,0 +1,23 @@
+"""Strict JAX, eight virtual devices, and where the real pictures for tests lie."""
+
+import os
+import pathlib
+
+import jax
+import pytest
+from absl import flags
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+if not flags.FLAGS.is_parsed():
+    flags.FLAGS.mark_as_parsed()  # Grain's worker processes read absl flags
+
+
+@pytest.fixture(scope="session")
+def test_data() -> pathlib.Path:
+    """The folder of real images; a test that needs it is skipped by name where it is absent."""
+    default = pathlib.Path(__file__).parents[1] / ".." / "shared" / "data"
+    root = pathlib.Path(os.environ.get("SEGSYNTH_TEST_DATA", default)).resolve()
+    if not root.is_dir():
+        pytest.skip(f"no test data at {root}; set SEGSYNTH_TEST_DATA")
+    return root
