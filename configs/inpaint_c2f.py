@@ -5,12 +5,11 @@
   python launch/train.py --config configs/inpaint_c2f.py:smoke
       Every phase for a few steps on tiny networks. About 2 minutes, nearly all of it compilation.
   python launch/train.py --config configs/inpaint_c2f.py:photos --config.data_root DIR
-      Any folder of JPEG or PNG pictures (DIR/images/ or DIR itself; DIR/train.txt and DIR/val.txt if there are any) at
-      16, 32 and 64 px. About 20 minutes on two CPU cores.
+      Any folder of JPEG or PNG pictures (DIR/images/ or DIR itself, split by DIR/train.txt and
+      DIR/val.txt if there are any) at 16, 32 and 64 px. About 20 minutes on two CPU cores.
   python launch/train.py --config configs/inpaint_c2f.py:places2 --config.data_root DIR
-      Places2 at 256 and 512 px: its pictures have no pixels to teach 1024. Also :ffhq and :celebahq, at 256, 512 and
-      1024 px. Sizes and steps of docs/inpaint_c2f.md; at 35 % utilisation about 40 hours on 8 H200 by its FLOP count,
-      not run by us.
+      Places2 at 256 and 512 px: its pictures have no pixels to teach 1024. Also :ffhq and
+      :celebahq, at 256, 512 and 1024 px. For accelerators; not run by us.
 
 What the demo reaches stands in docs/inpaint_c2f.md beside the command that printed it.
 """
@@ -36,7 +35,7 @@ def get_config(preset: str = "") -> ConfigDict:
 
 
 def _base(levels: dict, steps: dict[str, int], batch: dict[str, int]) -> ConfigDict:
-    """Return the phases of a cascade: tables with level 1, then each level under the ones below it."""
+    """Return the phases of a cascade: tables with level 1, then each level above the last."""
     config = ConfigDict()
     config.name = "inpaint_c2f"
     config.seed = 0

@@ -1,11 +1,11 @@
 """Train a system: every phase of a config, in order. The same command resumes an interrupted run.
 
-  python launch/train.py --config configs/inpaint_c2f.py              the demo: no download, about 15 min on two cores
-  python launch/train.py --config configs/inpaint_c2f.py:smoke        seconds
+  python launch/train.py --config configs/inpaint_c2f.py           the demo; needs no download
+  python launch/train.py --config configs/inpaint_c2f.py:smoke     a few steps of every phase
   python launch/train.py --config configs/inpaint_c2f.py:photos --config.data_root DIR
 
-After the colon stands a preset of the config. Any of its values is set by --config.<key>=<value>, for example
---config.phases.lcg.train.steps=100 or --config.mesh.fsdp=2.
+After the colon stands a preset of the config. Any of its values is set by --config.<key>=<value>,
+for example --config.phases.lcg.train.steps=100 or --config.mesh.fsdp=2.
 """
 
 import argparse

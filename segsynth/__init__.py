@@ -1,7 +1,7 @@
 """segsynth: images and their segmentation masks in JAX and Flax.
 
-``segsynth.load(run)`` gives a trained system, ``segsynth.build(section)`` an untrained one from a config's ``system``
-section. Heavy imports wait until one of them is asked for.
+``segsynth.load(run)`` gives a trained system, ``segsynth.build(section)`` an untrained one from a
+config's ``system`` section. Heavy imports wait until one of them is asked for.
 """
 
 from typing import Any

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 
 def run(main: Callable[[], None]) -> int:
-    """Run ``main`` and return the exit code: 0, 2 after one line for a user's mistake, 130 after Ctrl-C.
+    """Run ``main`` and return the exit code: 0, 2 after one line for a user's mistake, 130 after
+    Ctrl-C.
 
     A training that was asked to stop, and has saved its state, ends with 0.
     """
@@ -24,7 +25,8 @@ def run(main: Callable[[], None]) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         return _fail(
-            f"cannot write {error.filename or 'the output'} ({error.strerror}); free space or choose another place"
+            f"cannot write {error.filename or 'the output'} ({error.strerror}); free space or "
+            "choose another place"
         )
     except KeyboardInterrupt:
         return 130

@@ -1,4 +1,6 @@
-"""Config files: ``path.py[:preset]`` and ``--config.<key>=<value>`` on the command line, by ml_collections."""
+"""Config files: ``path.py[:preset]`` and ``--config.<key>=<value>`` on the command line, by
+ml_collections.
+"""
 
 import pathlib
 import re
@@ -11,10 +13,11 @@ from segsynth.settings import unknown
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> tuple[Any, str]:
-    """Return the locked ConfigDict of ``path`` with ``overrides`` applied, and its name ``<file>[-<preset>]``.
+    """Return the locked ConfigDict of ``path`` with ``overrides`` applied, and its name
+    ``<file>[-<preset>]``.
 
-    Raises :class:`UserError` for a missing file, an unknown preset, key (with the nearest one) or flag, and a value of
-    another type.
+    Raises :class:`UserError` for a missing file, an unknown preset, key (with the nearest one) or
+    flag, and a value of another type.
     """
     from absl import flags
     from ml_collections import config_flags

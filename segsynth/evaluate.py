@@ -54,7 +54,8 @@ class Evaluator:
     ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Return the metrics over all batches, and the pictures of the first one.
 
-        ``batches`` holds this process's rows. The same ``key`` gives the same numbers at every call.
+        ``batches`` holds this process's rows. The same ``key`` gives the same numbers at every
+        call.
         """
         total, first = None, {}
         for i, local in enumerate(batches):
@@ -85,7 +86,8 @@ def evaluate_run(
     examples: int = 0,
     mesh: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a checkpoint of a run; prints a table and writes ``<output>/<phase>.json`` and a grid beside it.
+    """Evaluate a checkpoint of a run; prints a table and writes ``<output>/<phase>.json`` and a
+    grid beside it.
 
     Args:
       path: the run directory.
@@ -93,7 +95,8 @@ def evaluate_run(
       step: a number, "newest" or "best".
       output: folder of the results; ``<run>/eval`` by default.
       data_root: evaluate on another folder of pictures than the run was trained on.
-      split: of the data; the config's ``eval.split`` by default. "all" takes every picture of a folder.
+      split: of the data; the config's ``eval.split`` by default. "all" takes every picture of a
+        folder.
       examples: how many; the config's ``eval.examples`` by default, -1 for all.
       mesh: ``{"data": ..., "fsdp": ...}``; the run's own by default.
 

@@ -1,7 +1,8 @@
 """The only training loop: the phases of a config, in order, each on its own data.
 
-A finished phase is never repeated; an interrupted one continues from its newest readable checkpoint, on any number of
-devices, exactly as if it had not been interrupted: the data position and every random number are functions of the step.
+A finished phase is never repeated; an interrupted one continues from its newest readable
+checkpoint, on any number of devices, exactly as if it had not been interrupted: the data position
+and every random number are functions of the step.
 """
 
 import contextlib
@@ -39,7 +40,8 @@ class Stopped(Exception):
 
 
 def train_and_evaluate(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, Any]:
-    """Train every phase of ``config`` that ``workdir`` has not finished, and evaluate each at its end.
+    """Train every phase of ``config`` that ``workdir`` has not finished, and evaluate each at its
+    end.
 
     Returns ``{phase: {"step": ..., "metrics": ...}}``.
 
@@ -86,7 +88,8 @@ class _Phase:
         system = systems.build(settings["system"])
         if not isinstance(system, System):
             raise UserError(
-                f"{settings['system']['name']} has nothing to train; run launch/evaluate.py or launch/predict.py"
+                f"{settings['system']['name']} has nothing to train; run launch/evaluate.py or "
+                "launch/predict.py"
             )
         frozen = references.load_frozen(run, name, system, plan)
         return cls(run, name, plan, settings, system, frozen, Evaluator(system, plan))
@@ -135,7 +138,8 @@ class _Phase:
             return state
         initial = references.load_initial(self.run, self.name, self.system, self.plan)
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
-        # One jit builds the whole state, so that no two leaves share a buffer that a step will donate.
+        # One jit builds the whole state, so that no two leaves share a buffer that a step will
+        # donate.
         init = jax.jit(functools.partial(_init, self.system), out_shardings=shardings)
         state = init(self.key, initial)
         self._describe(abstract)

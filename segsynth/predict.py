@@ -26,12 +26,14 @@ def load(path: str | os.PathLike, *, phase: str = "", step: int | str = "newest"
     """Load a trained system from a run directory onto one device.
 
     Args:
-      path: the run directory (the ``--workdir`` of a training); it may have been moved or trained elsewhere.
+      path: the run directory (the ``--workdir`` of a training); it may have been moved or trained
+        elsewhere.
       phase: which phase; the last trained one by default.
       step: a number, "newest" or "best".
 
     Raises:
-      UserError: no run, phase or checkpoint there, or frozen networks other than those it was trained with.
+      UserError: no run, phase or checkpoint there, or frozen networks other than those it was
+        trained with.
     """
     run = Run.open(path)
     phase = phase or run.last_trained()
@@ -46,8 +48,9 @@ def load(path: str | os.PathLike, *, phase: str = "", step: int | str = "newest"
 class Synthesizer:
     """A system with its weights. Calling it answers for one example.
 
-    ``synthesizer(image=..., mask=..., seed=0) -> {"image": uint8 (h, w, 3), ...}``: a keyword for each name in
-    :attr:`inputs`, which takes a path, a Pillow image or an array. Masks are 1 (or any other non-zero) = hole.
+    ``synthesizer(image=..., mask=..., seed=0) -> {"image": uint8 (h, w, 3), ...}``: a keyword for
+    each name in :attr:`inputs`, which takes a path, a Pillow image or an array. Masks are 1 (or any
+    other non-zero) = hole.
     """
 
     def __init__(self, system: Predictor, variables: Variables, frozen: Frozen):
@@ -64,7 +67,8 @@ class Synthesizer:
     ) -> dict[str, np.ndarray]:
         """Return the outputs for one example of any size.
 
-        ``mask_polarity`` says what white means in a mask given as a file: "white-hole" or "black-hole".
+        ``mask_polarity`` says what white means in a mask given as a file: "white-hole" or
+          "black-hole".
 
         Raises:
           UserError: an input that is missing, unknown, unreadable or of the wrong kind.
@@ -124,8 +128,9 @@ def predict_files(
 ) -> list[pathlib.Path]:
     """Answer for one picture, or for every picture of a folder; return the files written.
 
-    ``inputs`` maps each input to a file - or, all spatial ones alike, to folders whose files share stems - and
-    ``output`` is a PNG file or a folder accordingly. ``options`` go to :class:`Synthesizer`.
+    ``inputs`` maps each input to a file - or, all spatial ones alike, to folders whose files share
+    stems - and ``output`` is a PNG file or a folder accordingly. ``options`` go to
+    :class:`Synthesizer`.
 
     Raises:
       UserError: a file or partner that is missing; nothing is half-written.
@@ -153,7 +158,8 @@ def _jobs(
     if len(folders) != len(spatial):
         files = [name for name in spatial if name not in folders]
         raise UserError(
-            f"--{folders[0]} is a folder and --{files[0]} is not; give files for all inputs or folders for all"
+            f"--{folders[0]} is a folder and --{files[0]} is not; give files for all inputs or "
+            "folders for all"
         )
     listed = {
         name: {p.stem: p for p in pictures.list_pictures(path)} for name, path in spatial.items()
@@ -162,7 +168,8 @@ def _jobs(
         lacking = [name for name in listed if stem not in listed[name]]
         if lacking:
             raise UserError(
-                f"{listed[lead][stem]} has no partner in {spatial[lacking[0]]}; add {stem}.png there"
+                f"{listed[lead][stem]} has no partner in {spatial[lacking[0]]}; add {stem}.png "
+                "there"
             )
         yield (
             {**{name: files[stem] for name, files in listed.items()}, **fixed},

@@ -1,4 +1,6 @@
-"""Config sections to keyword arguments: the typed signature of a constructor is the schema of its section."""
+"""Config sections to keyword arguments: the typed signature of a constructor is the schema of its
+section.
+"""
 
 import difflib
 import inspect
@@ -11,10 +13,12 @@ T = TypeVar("T")
 
 
 def configure(constructor: Callable[..., T], section: Mapping[str, Any], where: str) -> T:
-    """Call ``constructor`` with the keys of a config section; lists become tuples, as JSON loses the difference.
+    """Call ``constructor`` with the keys of a config section; lists become tuples, as JSON loses
+    the difference.
 
-    Raises :class:`UserError` for a key that the constructor does not take (with the nearest name that it does), for
-    one that it needs and does not get, and for a value that it refuses with ``ValueError``.
+    Raises :class:`UserError` for a key that the constructor does not take (with the nearest name
+    that it does), for one that it needs and does not get, and for a value that it refuses with
+    ``ValueError``.
     """
     known = inspect.signature(constructor).parameters
     for key in section:
@@ -37,7 +41,9 @@ def unknown(name: str, known: Any, where: str) -> str:
 
 
 def merge(*sections: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections laid over each other, later ones on top; nested sections are merged, other values replaced."""
+    """Return the sections laid over each other, later ones on top; nested sections are merged,
+    other values replaced.
+    """
     merged: dict[str, Any] = {}
     for section in sections:
         for key, value in section.items():

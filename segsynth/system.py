@@ -1,6 +1,7 @@
 """What a system is: a value with pure functions. Nothing inherits from anything here.
 
-A *Predictor* answers (``predict``, ``eval_step``); a *System* also learns (``init``, ``train_step``). Both are
+A *Predictor* answers (``predict``, ``eval_step``); a *System* also learns (``init``,
+``train_step``). Both are
 protocols: the loop in :mod:`segsynth.experiment` takes any object that has these functions.
 """
 
@@ -20,8 +21,9 @@ from segsynth.types import Array, Batch, Frozen, Params, PRNGKey, Scalars, Varia
 class TrainState(flax.struct.PyTreeNode):
     """Everything that a phase trains.
 
-    ``params``, ``model_state`` (batch statistics, pools, counters) and ``ema`` are keyed by network, ``opt_state`` by
-    optimizer. A network without an exponential moving average is absent from ``ema``.
+    ``params``, ``model_state`` (batch statistics, pools, counters) and ``ema`` are keyed by
+    network, ``opt_state`` by optimizer. A network without an exponential moving average is absent
+    from ``ema``.
     """
 
     step: Int[Array, ""]
@@ -49,7 +51,7 @@ class TrainState(flax.struct.PyTreeNode):
         )
 
     def variables(self) -> dict[str, Any]:
-        """Return what prediction reads: the moving average where there is one, else the parameters."""
+        """Return what prediction reads: moving averages where there are any, else parameters."""
         return {"params": {**self.params, **self.ema}, "model_state": self.model_state}
 
 
@@ -57,8 +59,8 @@ class TrainState(flax.struct.PyTreeNode):
 class FrozenSpec:
     """A network that a phase reads and never writes.
 
-    ``init(key)`` returns its linen variables (``{"params": ..., ...}``); it is only ever run abstractly, to learn the
-    shapes that a checkpoint must hold.
+    ``init(key)`` returns its linen variables (``{"params": ..., ...}``); it is only ever run
+    abstractly, to learn the shapes that a checkpoint must hold.
     """
 
     init: Callable[[PRNGKey], Any]
@@ -102,13 +104,15 @@ class Predictor(Protocol):
     def eval_step(
         self, variables: Variables, frozen: Frozen, batch: Batch, key: PRNGKey
     ) -> tuple[clu.metrics.Collection, dict[str, Array]]:
-        """Return mergeable metrics of a batch, and pictures of it (uint8 or integer labels) to look at."""
+        """Return mergeable metrics of a batch, and pictures of it (uint8 or integer labels) to look
+        at.
+        """
         ...
 
     def synthesize(
         self, predict: CompiledPredict, inputs: Mapping[str, np.ndarray], key: PRNGKey
     ) -> dict[str, np.ndarray]:
-        """Answer for one example of any size on the host: pad, run ``predict``, undo the padding."""
+        """Answer for one example of any size on the host: pad, ``predict``, undo the padding."""
         ...
 
 
@@ -123,5 +127,5 @@ class System(Predictor, Protocol):
     def train_step(
         self, state: TrainState, frozen: Frozen, batch: Batch, key: PRNGKey
     ) -> tuple[TrainState, Scalars]:
-        """Return the next state and the scalars to log. ``key`` already differs from step to step."""
+        """Return the next state and the scalars to log; ``key`` differs from step to step."""
         ...

@@ -13,7 +13,9 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def caption(text: str, width: int, size: int = 12) -> UInt8[np.ndarray, "h w 3"]:
-    """Return ``text`` in black on a white strip ``width`` px wide, ``size`` + 6 px high; what does not fit is cut."""
+    """Return ``text`` in black on a white strip ``width`` px wide, ``size`` + 6 px high; what does
+    not fit is cut.
+    """
     strip = Image.new("RGB", (width, size + 6), "white")
     ImageDraw.Draw(strip).text((3, 2), text, fill="black", font=_font(size))
     return np.asarray(strip)

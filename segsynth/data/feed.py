@@ -32,11 +32,13 @@ class Reader(Protocol):
 class DataConfig:
     """The keys of a config's ``data`` section.
 
-    ``source``: "scenes" or "folder". ``root``: the folder. ``resolution``: side of a training example in px.
-    ``length``, ``eval_length``, ``seed``: of procedural worlds. ``scale``: range of a random crop's side as a share of
-    the picture's short side. ``flip``: probability. ``mask``, ``eval_mask``: settings of the hole masks in training and
-    evaluation (`segsynth.data.masks.inpainting.InpaintingMasks`); empty = no mask. ``workers``: worker processes.
-    ``min_side``, ``on_error``, ``val_share``: of a folder (`segsynth.data.folder.Folder`).
+    ``source``: "scenes" or "folder". ``root``: the folder. ``resolution``: side of a training
+    example in px. ``length``, ``eval_length``, ``seed``: of procedural worlds. ``scale``: range of
+    a random crop's side as a share of the picture's short side. ``flip``: probability. ``mask``,
+    ``eval_mask``: settings of the hole masks in training and evaluation
+    (`segsynth.data.masks.inpainting.InpaintingMasks`); empty = no mask. ``workers``: worker
+    processes. ``min_side``, ``on_error``, ``val_share``: of a folder
+    (`segsynth.data.folder.Folder`).
     """
 
     source: str
@@ -84,7 +86,9 @@ def training(
 
 
 def evaluation(settings: Mapping[str, Any], system: Reader, *, seed: int) -> pipeline.Batches:
-    """Return one pass over the evaluation split, the same at every call; padded examples have ``valid`` = 0."""
+    """Return one pass over the evaluation split, the same at every call; padded examples have
+    ``valid`` = 0.
+    """
     data = configure(DataConfig, settings["data"], "data")
     source = data.open(settings["eval"].get("split", "val"))
     transforms = [
@@ -132,7 +136,9 @@ def _keys(
     name: str,
     settings: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """Return the modalities to put into a batch; a source that lacks one is refused before anything compiles."""
+    """Return the modalities to put into a batch; a source that lacks one is refused before anything
+    compiles.
+    """
     made = ("mask", "mask_type") if any(isinstance(t, InpaintingMask) for t in transforms) else ()
     needs = (*system.inputs, *system.targets)
     modalities.check_provided(needs, (*source.provides, *made), settings["system"]["name"], name)

@@ -1,6 +1,7 @@
 """Checkpoints of one phase. The only file that knows Orbax.
 
-A checkpoint is a Composite of one item per network and kind - ``params.level1``, ``ema.level1``, ``opt_state.model``
+A checkpoint is a Composite of one item per network and kind - ``params.level1``, ``ema.level1``,
+``opt_state.model``
 - so that a reader takes just the networks it needs, onto whatever devices it has.
 """
 
@@ -44,10 +45,12 @@ def _state(items: Mapping[str, Any], like: TrainState) -> TrainState:
 
 
 class Checkpoints:
-    """The checkpoints of one phase; a context manager, because errors of asynchronous saves surface at its end.
+    """The checkpoints of one phase; a context manager, because errors of asynchronous saves surface
+    at its end.
 
-    ``keep`` newest ones are kept and, when ``best`` names a metric, the one that scored highest (lowest with
-    ``best_mode="min"``) as well. A directory opened with ``read_only=True`` is never written.
+    ``keep`` newest ones are kept and, when ``best`` names a metric, the one that scored highest
+    (lowest with ``best_mode="min"``) as well. A directory opened with ``read_only=True`` is never
+    written.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class Checkpoints:
     def save(
         self, step: int, state: TrainState, metrics: Mapping[str, float] | None = None
     ) -> None:
-        """Save asynchronously. ``state`` may be donated to the next step as soon as this returns."""
+        """Save asynchronously; ``state`` may be donated to a step once this returns."""
         if step in self.steps:
             return
         args = {name: ocp.args.StandardSave(tree) for name, tree in _items(state).items()}
@@ -88,7 +91,8 @@ class Checkpoints:
         )
 
     def restore(self, abstract: TrainState) -> TrainState | None:
-        """Return the newest readable state on the shardings of ``abstract``; ``None`` if none was ever saved.
+        """Return the newest readable state on the shardings of ``abstract``; ``None`` if none was
+        ever saved.
 
         A checkpoint that cannot be read is set aside under ``unreadable/`` and named in the log.
 
@@ -99,10 +103,11 @@ class Checkpoints:
         return None if found is None else _state(found[1], abstract)
 
     def network(self, name: str, abstract: Mapping[str, Any], step: int | str = "newest") -> Any:
-        """Return the linen variables of one network for prediction: moving average, if any, and model state.
+        """Return the linen variables of one network for prediction: moving average, if any, and
+        model state.
 
-        ``abstract`` is its ``{"params": ..., <collection>: ...}`` with shardings; ``step`` a number, ``"newest"`` or
-        ``"best"``. Returns ``(variables, step)``.
+        ``abstract`` is its ``{"params": ..., <collection>: ...}`` with shardings; ``step`` a
+        number, ``"newest"`` or ``"best"``. Returns ``(variables, step)``.
 
         Raises :class:`UserError` when there is no such step, network or readable checkpoint.
         """
@@ -122,7 +127,8 @@ class Checkpoints:
         wanted = self._manager.best_step() if step == "best" else int(step)
         if wanted not in self.steps:
             raise UserError(
-                f"no checkpoint of step {wanted} in {self.directory}; it holds steps {list(self.steps)}"
+                f"no checkpoint of step {wanted} in {self.directory}; it holds steps "
+                f"{list(self.steps)}"
             )
         return (wanted,)
 
@@ -158,7 +164,8 @@ class Checkpoints:
         if failed:
             newest = max(failed)
             raise UserError(
-                f"no readable checkpoint in {self.directory}: step {newest} fails with '{failed[newest]}'; "
+                f"no readable checkpoint in {self.directory}: step {newest} fails with "
+                f"'{failed[newest]}'; "
                 "bring its files back, or delete the folder to train this phase again"
             )
         return None

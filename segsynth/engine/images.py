@@ -7,7 +7,8 @@ from jaxtyping import Integer, UInt8
 
 from segsynth.data.captions import caption
 
-#: Columns narrower than this are enlarged by a whole factor, so that captions fit and pixels stay visible.
+#: Columns narrower than this are enlarged by a whole factor, so that captions fit and pixels stay
+#: visible.
 MIN_COLUMN = 96
 _GAP = 4
 
@@ -25,7 +26,9 @@ def palette(count: int = 256) -> UInt8[np.ndarray, "n 3"]:
 
 
 def drawable(picture: Integer[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Turn a picture into RGB: uint8 of 3 channels as it is, uint8 of 1 channel {0,1} black and white, labels by palette."""
+    """Turn a picture into RGB: uint8 of 3 channels as it is, uint8 of 1 channel {0,1} black and
+    white, labels by palette.
+    """
     if picture.shape[-1] == 3:
         return picture.astype(np.uint8)
     if picture.dtype == np.uint8:
@@ -34,7 +37,9 @@ def drawable(picture: Integer[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"
 
 
 def grid(columns: Mapping[str, Integer[np.ndarray, "n h w c"]]) -> UInt8[np.ndarray, "H W 3"]:
-    """Lay pictures out: ``columns[name][row]``, each column under its caption. Columns may differ in size."""
+    """Lay pictures out: ``columns[name][row]``, each column under its caption. Columns may differ
+    in size.
+    """
     width = max(MIN_COLUMN, *(p.shape[2] for p in columns.values()))
     drawn = [_column(name, pictures, width) for name, pictures in columns.items()]
     gap = np.full((drawn[0].shape[0], _GAP, 3), 255, np.uint8)
@@ -49,7 +54,9 @@ def _column(name: str, pictures: np.ndarray, width: int) -> np.ndarray:
 
 
 def _fit(picture: np.ndarray, width: int) -> np.ndarray:
-    """Enlarge to ``width`` by nearest pixels; all columns of a row keep one height because they share an aspect."""
+    """Enlarge to ``width`` by nearest pixels; all columns of a row keep one height because they
+    share an aspect.
+    """
     height = round(picture.shape[0] * width / picture.shape[1])
     rows = np.arange(height) * picture.shape[0] // height
     cols = np.arange(width) * picture.shape[1] // width

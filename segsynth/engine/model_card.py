@@ -13,8 +13,8 @@ from segsynth.engine.tables import metrics_table
 
 _CARD = """# {name}
 
-Trained by segsynth {version} (Python {python}, jax {jax}) with seed {seed}. `config.json` beside this file is the whole
-configuration.
+Trained by segsynth {version} (Python {python}, jax {jax}) with seed {seed}. `config.json` beside
+this file is the whole configuration.
 
 | phase | steps | data | resolution | frozen networks |
 |---|---|---|---|---|
@@ -36,7 +36,10 @@ python launch/predict.py --run {run} {inputs} --output out.png
 
 
 def write(run: Run, results: Mapping[str, Any], inputs: Sequence[str]) -> None:
-    """Write ``README.md`` into the run from the results of its phases; ``inputs`` are those of the last one."""
+    """Write ``README.md`` into the run.
+
+    ``results`` are those of its phases, ``inputs`` the modalities that the last one predicts from.
+    """
     text = _CARD.format(
         name=run.config["name"],
         version=segsynth.__version__,

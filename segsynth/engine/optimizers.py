@@ -30,8 +30,8 @@ def adamw(
 ) -> optax.GradientTransformation:
     """AdamW with global-norm clipping and linear warm-up.
 
-    After ``warmup`` steps the rate is constant, or falls to zero along a cosine at ``decay_steps`` if that is not 0.
-    Weight decay acts on kernels only.
+    After ``warmup`` steps the rate is constant, or falls to zero along a cosine at ``decay_steps``
+    if that is not 0. Weight decay acts on kernels only.
     """
     after = optax.constant_schedule(lr)
     if decay_steps:
@@ -45,7 +45,9 @@ def adamw(
 
 
 def ema_decay(step: Int[Array, ""], limit: float) -> Float[Array, ""]:
-    """Warm-up of the decay, min(limit, (1 + n) / (10 + n)): early averages forget the initialisation."""
+    """Warm-up of the decay, min(limit, (1 + n) / (10 + n)): early averages forget the
+    initialisation.
+    """
     n = step.astype(jnp.float32)
     return jnp.minimum(limit, (1 + n) / (10 + n))
 
@@ -59,10 +61,12 @@ def update_ema(ema: Params, params: Params, step: Int[Array, ""], limit: float) 
 def accumulate(
     loss: Callable[[Params, Any], tuple[Array, Any]], params: Params, batch: Any, microbatches: int
 ) -> tuple[Params, Any]:
-    """Mean gradient and mean auxiliary scalars of ``loss(params, batch)`` over equal parts of the batch.
+    """Mean gradient and mean auxiliary scalars of ``loss(params, batch)`` over equal parts of the
+    batch.
 
-    ``loss`` must be a mean over the leading axis of every leaf of ``batch``; then the result equals the gradient of
-    the whole batch. Examples that lie on one device stay there: part ``k`` takes every ``microbatches``-th one.
+    ``loss`` must be a mean over the leading axis of every leaf of ``batch``; then the result equals
+    the gradient of the whole batch. Examples that lie on one device stay there: part ``k`` takes
+    every ``microbatches``-th one.
     """
     gradient = jax.grad(loss, has_aux=True)
     if microbatches == 1:

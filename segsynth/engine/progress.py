@@ -1,4 +1,6 @@
-"""Progress of a phase: a bar on a terminal, else one line per log interval; and the meter behind it."""
+"""Progress of a phase: a bar on a terminal, else one line per log interval; and the meter behind
+it.
+"""
 
 import logging
 import math
@@ -17,7 +19,9 @@ log = logging.getLogger(__name__)
 
 
 class Meter:
-    """Keeps scalars on the device between log intervals, and the time that the loop waited for data."""
+    """Keeps scalars on the device between log intervals, and the time that the loop waited for
+    data.
+    """
 
     def __init__(self, phase: str, global_batch: int):
         self._phase, self._batch = phase, global_batch
@@ -33,7 +37,8 @@ class Meter:
         self._waited += seconds
 
     def flush(self, step: int) -> dict[str, float]:
-        """Return means since the last flush, examples per second and the share of time spent waiting.
+        """Return means since the last flush, examples per second and the share of time spent
+        waiting.
 
         Raises :class:`UserError` when a scalar is not finite.
         """
@@ -44,7 +49,8 @@ class Meter:
         for name, value in means.items():
             if not math.isfinite(value):
                 raise UserError(
-                    f"phase {self._phase}: {name} is {value} by step {step}; the last checkpoint is kept, "
+                    f"phase {self._phase}: {name} is {value} by step {step}; the last "
+                    "checkpoint is kept, "
                     "lower system.optimizer.lr and start again in a new workdir"
                 )
         elapsed = time.perf_counter() - self._since

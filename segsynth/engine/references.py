@@ -1,4 +1,4 @@
-"""Weights by reference: ``phase:<name>`` of the same run, ``run:<directory>#<phase>`` of another."""
+"""Weights by reference: ``phase:<name>`` of this run, ``run:<directory>#<phase>`` of another."""
 
 import hashlib
 from collections.abc import Mapping
@@ -26,7 +26,8 @@ def resolve(reference: str, run: Run) -> tuple[Run, str]:
         directory, phase = rest.split("#", 1)
         return Run.open(directory), phase
     raise UserError(
-        f"cannot resolve the weights '{reference}'; expected 'phase:<one of {', '.join(run.phases)}>' "
+        f"cannot resolve the weights '{reference}'; expected 'phase:<one of "
+        f"{', '.join(run.phases)}>' "
         "or 'run:<directory>#<phase>'"
     )
 
@@ -60,7 +61,8 @@ def load_frozen(run: Run, phase: str, system: Predictor, plan: Plan) -> dict[str
 
     When the phase has loaded them before, the same step is taken and its hash checked.
 
-    Raises :class:`UserError` when a network has no reference, or is not the one that the phase began with.
+    Raises :class:`UserError` when a network has no reference, or is not the one that the phase
+    began with.
     """
     references = run.settings(phase)["frozen"]
     missing = [name for name in system.frozen if name not in references]
@@ -78,7 +80,8 @@ def load_frozen(run: Run, phase: str, system: Predictor, plan: Plan) -> dict[str
         frozen[name], sha = variables, digest(variables)
         if before and before["sha256"] != sha:
             raise UserError(
-                f"phase {phase} began with {name} of sha256 {before['sha256'][:12]}, and {references[name]} now "
+                f"phase {phase} began with {name} of sha256 {before['sha256'][:12]}, and "
+                f"{references[name]} now "
                 f"holds {sha[:12]}; bring the old weights back or train in a new workdir"
             )
         record[name] = {"reference": references[name], "step": step, "sha256": sha}

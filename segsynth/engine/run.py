@@ -1,7 +1,8 @@
 """A run directory: its config, its phases, what was finished and how it went.
 
-``config.json``, ``<phase>/{checkpoints/, metrics.jsonl, samples/, frozen.json, finished.json}``, ``events/``,
-``eval/<phase>.json``, ``README.md``. References inside are relative to the run, so the directory can be moved.
+``config.json``, ``<phase>/{checkpoints/, metrics.jsonl, samples/, frozen.json, finished.json}``,
+``events/``, ``eval/<phase>.json``, ``README.md``. References inside are relative to the run, so the
+directory can be moved.
 """
 
 import dataclasses
@@ -14,7 +15,8 @@ from typing import Any
 from segsynth.errors import UserError
 from segsynth.settings import merge, unknown
 
-#: Keys in which a resumed command may differ: they change where and how a run runs, not what it computes.
+#: Keys in which a resumed command may differ: they change where and how a run runs, not what it
+#: computes.
 FREE = ("mesh", "data_root", "root", "every", "workers", "tensorboard")
 
 
@@ -67,7 +69,8 @@ class Run:
     def create(cls, path: str | os.PathLike, config: Mapping[str, Any]) -> "Run":
         """Open ``path`` for training: make it, or resume it.
 
-        Raises :class:`UserError` when it holds another config (the difference is named) or cannot be written.
+        Raises :class:`UserError` when it holds another config (the difference is named) or cannot
+        be written.
         """
         run = cls(pathlib.Path(path).absolute(), plain(config))
         file = run.path / "config.json"
@@ -79,7 +82,8 @@ class Run:
             write_json(file, run.config)
         except OSError as error:
             raise UserError(
-                f"cannot write to workdir {run.path} ({error.strerror}); give another one with --workdir"
+                f"cannot write to workdir {run.path} ({error.strerror}); give another one with "
+                "--workdir"
             ) from error
         return run
 
@@ -93,7 +97,8 @@ class Run:
         config = read_json(run / "config.json")
         if config is None:
             raise UserError(
-                f"{run} is no run directory (it has no config.json); give the --workdir of a training"
+                f"{run} is no run directory (it has no config.json); give the --workdir of a "
+                "training"
             )
         return cls(run, config)
 
@@ -107,7 +112,8 @@ class Run:
         return PhaseDirectory(self.path / phase)
 
     def settings(self, phase: str) -> dict[str, Any]:
-        """Return a phase's sections, each laid over the section of the same name that all phases share.
+        """Return a phase's sections, each laid over the section of the same name that all phases
+        share.
 
         Raises :class:`UserError` for a phase that the config does not have.
         """

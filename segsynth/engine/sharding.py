@@ -1,7 +1,8 @@
-"""Where arrays live: a mesh of ``data x fsdp`` devices and the shardings of state, frozen trees and batches.
+"""Where arrays live: a mesh of ``data x fsdp`` devices and the shardings of state, frozen trees and
+batches.
 
-Parameters are sharded over ``fsdp`` (ZeRO-3: the compiler gathers them where they are used) and the batch over both
-axes. Everything else of parallelism is left to ``jax.jit``.
+Parameters are sharded over ``fsdp`` (ZeRO-3: the compiler gathers them where they are used) and the
+batch over both axes. Everything else of parallelism is left to ``jax.jit``.
 """
 
 import dataclasses
@@ -35,7 +36,9 @@ class Plan:
         return NamedSharding(self.mesh, P(("data", "fsdp")))
 
     def leaf(self, abstract: jax.ShapeDtypeStruct) -> NamedSharding:
-        """Shard the largest axis that the fsdp size divides; of equal axes the last, a kernel's outputs."""
+        """Shard the largest axis that the fsdp size divides; of equal axes the last, a kernel's
+        outputs.
+        """
         size = self.mesh.shape["fsdp"]
         axes = [i for i, n in enumerate(abstract.shape) if n % size == 0]
         if size == 1 or not axes or np.prod(abstract.shape) < MIN_SHARDED_ELEMENTS:
@@ -66,8 +69,10 @@ class Plan:
         """Raise :class:`UserError` unless every device gets the same number of examples."""
         if global_batch % self.mesh.size:
             raise UserError(
-                f"global batch {global_batch} is not divisible by the mesh of {self.mesh.size} devices "
-                f"({dict(self.mesh.shape)}); set train.global_batch to a multiple, or mesh.data to fewer devices"
+                f"global batch {global_batch} is not divisible by the mesh of {self.mesh.size} "
+                "devices "
+                f"({dict(self.mesh.shape)}); set train.global_batch to a multiple, or "
+                "mesh.data to fewer devices"
             )
 
 
@@ -81,7 +86,8 @@ def plan(data: int = -1, fsdp: int = 1) -> Plan:
         data = count // fsdp
     if data < 1 or data * fsdp > count or (data * fsdp != count and jax.process_count() > 1):
         raise UserError(
-            f"mesh data={data} x fsdp={fsdp} does not fit {count} devices; set mesh.data=-1 and an mesh.fsdp "
+            f"mesh data={data} x fsdp={fsdp} does not fit {count} devices; set mesh.data=-1 "
+            "and an mesh.fsdp "
             "that divides them"
         )
     # Auto: linen modules have no gradient under Explicit axes, the default of make_mesh.

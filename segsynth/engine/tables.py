@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 
 def metrics_table(metrics: Mapping[str, float]) -> str:
-    """Lay metrics out as a Markdown table: one row for each prefix ``row/column``, the system itself first."""
+    """Lay metrics out as a Markdown table: one row for each prefix ``row/column``, the system
+    itself first.
+    """
     rows: dict[str, dict[str, float]] = {}
     for name, value in metrics.items():
         row, _, column = name.rpartition("/")

@@ -1,4 +1,6 @@
-"""Writers of scalars and images, with the method names of ``clu.metric_writers`` (whose modules need TensorFlow)."""
+"""Writers of scalars and images, with the method names of ``clu.metric_writers`` (whose modules
+need TensorFlow).
+"""
 
 import json
 import pathlib
@@ -34,7 +36,9 @@ class JsonlWriter:
     """One JSON object a line: ``{"step": 10, "train/loss": 0.5}``. Images are not its business."""
 
     def __init__(self, path: pathlib.Path, resume_step: int = 0):
-        """Append to ``path``; lines after ``resume_step`` belong to steps that will run again and are dropped."""
+        """Append to ``path``; lines after ``resume_step`` belong to steps that will run again and
+        are dropped.
+        """
         kept = [line for line in read_jsonl(path) if line["step"] <= resume_step]
         temporary = path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))

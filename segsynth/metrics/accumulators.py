@@ -39,7 +39,9 @@ class MeanOverExamples(clu.metrics.Metric):
 
 @flax.struct.dataclass
 class RatioOfTotals(clu.metrics.Metric):
-    """Sum of one quantity over the data set divided by the sum of another; NaN when the latter is 0."""
+    """Sum of one quantity over the data set divided by the sum of another; NaN when the latter is
+    0.
+    """
 
     numerator: Float[Array, ""]
     denominator: Float[Array, ""]

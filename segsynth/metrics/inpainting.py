@@ -24,7 +24,9 @@ def psnr(mse: Float[Array, " b"]) -> Float[Array, " b"]:
 def region_mean(
     error: Float[Array, "b h w c"], region: Float[Array, "b h w 1"]
 ) -> Float[Array, " b"]:
-    """Return the mean of ``error`` over the pixels of ``region`` and all channels; 0 for an empty region."""
+    """Return the mean of ``error`` over the pixels of ``region`` and all channels; 0 for an empty
+    region.
+    """
     inside = jnp.where(region > 0.5, error, 0.0).sum(axis=(1, 2, 3))
     return inside / jnp.maximum(error.shape[-1] * region.sum(axis=(1, 2, 3)), 1.0)
 
@@ -32,7 +34,9 @@ def region_mean(
 def seam_gradient(
     image: Float[Array, "b h w c"], mask: Float[Array, "b h w 1"]
 ) -> Float[Array, " b"]:
-    """Return the sum of |difference| over neighbouring pixels of which one is in the hole and one is known."""
+    """Return the sum of |difference| over neighbouring pixels of which one is in the hole and one
+    is known.
+    """
     total = jnp.zeros(image.shape[0])
     for axis in (1, 2):
         across = jnp.abs(jnp.diff(mask, axis=axis)) > 0.5
@@ -50,9 +54,10 @@ def hole_metrics(
 ) -> dict[str, clu.metrics.Metric]:
     """Return the four metrics of a batch, of the examples where ``valid`` is 1.
 
-    ``hole_psnr`` dB and ``hole_l1``: mean over examples of the value over the hole. ``band_l1``: the same over
-    ``band``, the pixels around the hole's edge. ``seam_ratio``: total gradient across the edge in the output over that
-    in the truth, 1 for a seam as rough as nature's. L1 is in units of [-1, 1] images.
+    ``hole_psnr`` dB and ``hole_l1``: mean over examples of the value over the hole. ``band_l1``:
+    the same over ``band``, the pixels around the hole's edge. ``seam_ratio``: total gradient across
+    the edge in the output over that in the truth, 1 for a seam as rough as nature's. L1 is in units
+    of [-1, 1] images.
     """
     counts = valid * (mask.max(axis=(1, 2, 3)) > 0.5)
     error = jnp.abs(output - image)

@@ -8,7 +8,8 @@ from segsynth.settings import configure, unknown
 from segsynth.system import Predictor
 from segsynth.systems.inpaint_c2f import InpaintC2F
 
-#: Config name -> class. ``from_config`` of the class takes the other keys of the config's ``system`` section.
+#: Config name -> class. ``from_config`` of the class takes the other keys of the config's
+#: ``system`` section.
 REGISTRY: dict[str, Any] = {
     "inpaint_c2f": InpaintC2F,
 }

@@ -1,4 +1,6 @@
-"""Pictures of any size through a cascade that wants multiples: reflect, fill, cut back, keep the caller's bytes."""
+"""Pictures of any size through a cascade that wants multiples: reflect, fill, cut back, keep the
+caller's bytes.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +14,9 @@ from segsynth.types import PRNGKey
 
 
 def stop_level(sides: tuple[int, ...], longest: int) -> int:
-    """Return the number of the first level whose side reaches ``longest`` px; the top level if none does."""
+    """Return the number of the first level whose side reaches ``longest`` px; the top level if none
+    does.
+    """
     return next((i for i, side in enumerate(sides, start=1) if side >= longest), len(sides))
 
 
@@ -32,16 +36,18 @@ def synthesize(
 ) -> dict[str, np.ndarray]:
     """Fill the hole of one picture.
 
-    ``inputs``: ``image`` uint8 (h, w, 3), ``mask`` uint8 (h, w, 1) with 1 = hole, ``category`` int. A picture smaller
-    than the top level is filled by the first level that is as large. Returns ``image`` uint8 (h, w, 3), whose known
-    bytes are the caller's, and each lower level's fill; a picture without a hole comes back without a network call.
+    ``inputs``: ``image`` uint8 (h, w, 3), ``mask`` uint8 (h, w, 1) with 1 = hole, ``category`` int.
+    A picture smaller than the top level is filled by the first level that is as large. Returns
+    ``image`` uint8 (h, w, 3), whose known bytes are the caller's, and each lower level's fill; a
+    picture without a hole comes back without a network call.
 
     Raises :class:`UserError` when image and mask differ in size.
     """
     image, mask = inputs["image"], inputs["mask"]
     if image.shape[:2] != mask.shape[:2]:
         raise UserError(
-            f"the mask is {mask.shape[1]}x{mask.shape[0]} px and the image {image.shape[1]}x{image.shape[0]}; "
+            f"the mask is {mask.shape[1]}x{mask.shape[0]} px and the image "
+            f"{image.shape[1]}x{image.shape[0]}; "
             "bring a mask of the image's size"
         )
     if not mask.any():

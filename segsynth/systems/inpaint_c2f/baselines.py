@@ -20,7 +20,9 @@ def mean_colour(
 def nearest_known(
     image: Float[Array, "b h w c"], mask: Float[Array, "b h w 1"]
 ) -> Float[Array, "b h w c"]:
-    """Fill each hole pixel with the known pixel at the smallest Euclidean distance (0 where none is known)."""
+    """Fill each hole pixel with the known pixel at the smallest Euclidean distance (0 where none is
+    known).
+    """
     known = compose(mask, jnp.zeros_like(image), image)
     return compose(mask, jax.vmap(_nearest)(known, mask[..., 0] > 0.5), image)
 
@@ -40,7 +42,9 @@ def _nearest(image: Float[Array, "h w c"], hole: Array) -> Float[Array, "h w c"]
 
 
 def _nearest_row(hole: Array) -> Int[Array, "h w"]:
-    """Return for each pixel the row of the nearest known pixel in its column; 10 h away if there is none."""
+    """Return for each pixel the row of the nearest known pixel in its column; 10 h away if there is
+    none.
+    """
     height = hole.shape[0]
     rows = jnp.broadcast_to(jnp.arange(height)[:, None], hole.shape)
     above = jax.lax.cummax(jnp.where(hole, -10 * height, rows), axis=0)

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from segsynth.diffusion.process import Param, add_noise, guide, x0_eps_from
 from segsynth.diffusion.samplers import ddim
 from segsynth.networks.attention import Attention, FeatureMap
-from segsynth.systems.inpaint_c2f.combiner import Combiner, CombinerNet, combine
 from segsynth.systems.inpaint_c2f.categories import CategoryTables, LevelNet, negative_rows
+from segsynth.systems.inpaint_c2f.combiner import Combiner, CombinerNet, combine
 from segsynth.systems.inpaint_c2f.levels import Level
 from segsynth.systems.inpaint_c2f.pyramid import build_pyramid, compose
 from segsynth.types import Array, PRNGKey
@@ -26,8 +26,8 @@ Networks = Mapping[str, Any]
 class Cascade:
     """Static description of all networks, from the lowest level to the top.
 
-    ``guidance``: the negative branch of classifier-free guidance. ``augmentation``: noise added to the combiner's
-    output when sampling, in [0, 1).
+    ``guidance``: the negative branch of classifier-free guidance. ``augmentation``: noise added to
+    the combiner's output when sampling, in [0, 1).
     """
 
     levels: tuple[Level, ...]
@@ -58,7 +58,9 @@ class Cascade:
         return ("lcg", *levels, *(f"combiner{i}" for i in learned))
 
     def init_network(self, name: str, key: PRNGKey) -> dict[str, Any]:
-        """Return the linen variables of one network; the tables carry a count of the examples seen by class."""
+        """Return the linen variables of one network; the tables carry a count of the examples seen
+        by class.
+        """
         one = jnp.zeros((1,), jnp.int32)
         if name == "lcg":
             return {
@@ -126,7 +128,9 @@ class Cascade:
         aug: Float[Array, " b"],
         eps: Float[Array, "b h w 3"],
     ) -> Float[Array, "b h w 3"]:
-        """Noise the condition inside the hole, c~ = sqrt(1 - a^2) c + a eps, so that upper levels forgive errors."""
+        """Noise the condition inside the hole, c~ = sqrt(1 - a^2) c + a eps, so that upper levels
+        forgive errors.
+        """
         return compose(mask, add_noise(c, eps, jnp.sqrt(1 - aug**2), aug), image)
 
     def sample(
@@ -137,7 +141,8 @@ class Cascade:
         category: Int[Array, " b"],
         key: PRNGKey,
     ) -> list[Float[Array, "b ?H ?W 3"]]:
-        """Fill the hole at every level, lowest first; known pixels are those of the pyramid of ``image``.
+        """Fill the hole at every level, lowest first; known pixels are those of the pyramid of
+        ``image``.
 
         ``image`` has the top level's scale; its sides are multiples of ``multiple``.
         """
@@ -187,7 +192,9 @@ class Cascade:
         )
 
     def _guided(self, nets, level, x_t, x, m, lower, t, aug, rows, category) -> Array:
-        """Run class and negative branch as one batch, neighbours in it, so that a sharded batch stays where it is."""
+        """Run class and negative branch as one batch, neighbours in it, so that a sharded batch
+        stays where it is.
+        """
         lcg = nets["lcg"]
         negative = negative_rows(self.tables, lcg["params"], category, lcg["seen"], self.negative)
         both = jnp.stack([rows, negative], axis=1).reshape(-1, *rows.shape[1:])
@@ -205,7 +212,8 @@ class Cascade:
         rows: Float[Array, "b tokens dim"],
         key: PRNGKey,
     ) -> Float[Array, "b h w 3"]:
-        """Return what the top level of ``pyramid`` makes of its noised truth in one evaluation, t ~ U(0.3, 1).
+        """Return what the top level of ``pyramid`` makes of its noised truth in one evaluation, t ~
+        U(0.3, 1).
 
         Training an upper level on this instead of the halved truth closes the gap to sampling.
         """

@@ -1,12 +1,13 @@
-"""Latent categories guidance (LCG): learned rows for background and foreground, and the level network that reads them.
+"""Latent categories guidance (LCG): learned rows for background and foreground, and the level
+network that reads them.
 
-Classes follow the mask type: an object hole is foreground; scene, random and replaced holes are background.
+Classes follow the mask type: an object hole is foreground; scene, random and replaced holes are
+  background.
 """
 
 from typing import Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Float, Int
@@ -28,7 +29,9 @@ def category_of(mask_type: Int[Array, " b"]) -> Int[Array, " b"]:
 
 
 class CategoryTables(nn.Module):
-    """Three tables of ``tokens x dim``: background, foreground, and null for classifier-free guidance."""
+    """Three tables of ``tokens x dim``: background, foreground, and null for classifier-free
+    guidance.
+    """
 
     tokens: int = 10
     dim: int = 1024
@@ -90,8 +93,8 @@ class LevelNet(nn.Module):
     ) -> Float[Array, "b h w 3"]:
         """Return the raw prediction (v or eps).
 
-        ``known`` is zero in the hole; ``lower`` and ``aug`` are the noised combiner output and its augmentation level,
-        absent at the lowest level.
+        ``known`` is zero in the hole; ``lower`` and ``aug`` are the noised combiner output and its
+        augmentation level, absent at the lowest level.
         """
         x = jnp.concatenate([x_t, known, mask] + ([] if lower is None else [lower]), axis=-1)
         k = self.project(rows)
@@ -114,8 +117,9 @@ def negative_rows(
 ) -> Float[Array, "b tokens dim"]:
     """Return the rows of the negative branch of guidance.
 
-    ``"opposite"`` contrasts the two classes as PixelHacker does. A class of which training saw no example (``seen``
-    counts them) has an untrained table, and then the null rows stand in: an untrained opposite is noise.
+    ``"opposite"`` contrasts the two classes as PixelHacker does. A class of which training saw no
+    example (``seen`` counts them) has an untrained table, and then the null rows stand in: an
+    untrained opposite is noise.
     """
     null = jnp.ones(category.shape)
     if kind == "opposite":

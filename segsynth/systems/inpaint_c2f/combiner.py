@@ -1,6 +1,8 @@
-"""The guidance combiner: corrects a lower level's result before it enters the next level (spec decision 5).
+"""The guidance combiner: corrects a lower level's result before it enters the next level (spec
+decision 5).
 
-The paper says only that the combiner "corrects the previous stage's result for consistency"; see docs/inpaint_c2f.md.
+The paper says only that the combiner "corrects the previous stage's result for consistency"; see
+docs/inpaint_c2f.md.
 """
 
 from typing import Literal
@@ -21,7 +23,9 @@ _MAX_CORRECTION = 0.25
 
 
 def _gaussian(side: int, sigma: float) -> Float[np.ndarray, "n n"]:
-    """Return the matrix that blurs an axis of ``side`` px; weights beyond 3 sigma are 0; rows at the border sum to less than 1."""
+    """Return the matrix that blurs an axis of ``side`` px; weights beyond 3 sigma are 0; rows at
+    the border sum to less than 1.
+    """
     distance = np.abs(np.arange(side)[:, None] - np.arange(side)[None, :])
     weights = np.exp(-0.5 * (distance / sigma) ** 2) * (distance <= 3 * sigma)
     reach = np.arange(-int(3 * sigma), int(3 * sigma) + 1)
@@ -39,7 +43,8 @@ def colour_correction(
     mask: Float[Array, "b h w 1"],
     side: int,
 ) -> Float[Array, "b h w 3"]:
-    """Carry the mismatch on the known side into the hole by normalised Gaussian blurs (sigma side/64 and side/16).
+    """Carry the mismatch on the known side into the hole by normalised Gaussian blurs (sigma
+    side/64 and side/16).
 
     It fades where no known pixel is near. ``image`` counts where ``mask`` is 0 only.
     """
@@ -52,7 +57,9 @@ def colour_correction(
 
 
 class CombinerNet(nn.Module):
-    """The learned residual: four residual blocks of width 64 modulated by the pooled category vector."""
+    """The learned residual: four residual blocks of width 64 modulated by the pooled category
+    vector.
+    """
 
     patch: int
     width: int = 64
@@ -94,7 +101,8 @@ def combine(
     pooled: Float[Array, "b k"] | None = None,
     gain: float = 1.0,
 ) -> Float[Array, "b h w 3"]:
-    """Return the condition c of a level from the lower level's output; known pixels equal ``image`` bit for bit.
+    """Return the condition c of a level from the lower level's output; known pixels equal ``image``
+    bit for bit.
 
     ``residual``, ``params``, ``pooled`` and ``gain`` serve the mode ``"learned"``.
     """

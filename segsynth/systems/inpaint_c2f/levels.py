@@ -1,9 +1,10 @@
-"""The levels of the cascade: their static settings (spec sizes of 256, 512 and 1024 px by default)."""
+"""The levels of the cascade: their static settings, by default those of 256, 512 and 1024 px."""
 
 import dataclasses
+import itertools
 from typing import Literal
 
-from segsynth.diffusion.schedules import Schedule, ScaledLinear, ShiftedCosine
+from segsynth.diffusion.schedules import ScaledLinear, Schedule, ShiftedCosine
 from segsynth.errors import UserError
 
 
@@ -11,9 +12,10 @@ from segsynth.errors import UserError
 class Level:
     """One level of the pyramid.
 
-    ``side``: image side in px. ``guidance``: scale of classifier-free guidance when sampling. ``gain``: factor of what
-    the category rows add inside the network, in training and sampling. ``shift``: shift of the log-SNR.
-    ``consistency``: weight of the upsampling-consistency loss. ``t_start``: time at which sampling starts.
+    ``side``: image side in px. ``guidance``: scale of classifier-free guidance when sampling.
+    ``gain``: factor of what the category rows add inside the network, in training and sampling.
+    ``shift``: shift of the log-SNR. ``consistency``: weight of the upsampling-consistency loss.
+    ``t_start``: time at which sampling starts.
     """
 
     index: int
@@ -36,7 +38,9 @@ class Level:
         return self.patch * 2 ** (len(self.widths) - 1)
 
     def schedule(self, kind: Literal["cosine", "sd"]) -> Schedule:
-        """Return the noise schedule: cosine with this level's shift, or the scaled-linear table of Stable Diffusion."""
+        """Return the noise schedule: cosine with this level's shift, or the scaled-linear table of
+        Stable Diffusion.
+        """
         return ShiftedCosine(self.shift) if kind == "cosine" else ScaledLinear()
 
 
@@ -62,23 +66,25 @@ class Levels:
     t_start: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     def __post_init__(self):
-        """Refuse tuples of unequal length, sides that do not double, and scales that do not fall."""
+        """Refuse unequal lengths, sides that do not double, and scales that do not fall."""
         for field in dataclasses.fields(self):
             length = len(getattr(self, field.name))
             if length != len(self.res):
                 raise UserError(
-                    f"levels.{field.name} has {length} entries for {len(self.res)} levels; give one a level"
+                    f"levels.{field.name} has {length} entries for {len(self.res)} levels; "
+                    "give one a level"
                 )
-        for low, high in zip(self.res, self.res[1:], strict=False):
+        for low, high in itertools.pairwise(self.res):
             if high != 2 * low:
                 raise UserError(
                     f"levels.res goes from {low} to {high}; each level doubles the one below"
                 )
         for name in ("cfg", "gain"):
             values = getattr(self, name)
-            if any(high >= low for low, high in zip(values, values[1:], strict=False)):
+            if any(high >= low for low, high in itertools.pairwise(values)):
                 raise UserError(
-                    f"levels.{name} = {values} does not fall; guidance must weaken from each level to the next"
+                    f"levels.{name} = {values} does not fall; guidance must weaken from each "
+                    "level to the next"
                 )
 
     def build(self) -> tuple[Level, ...]:
@@ -91,7 +97,8 @@ class Levels:
         for level in levels:
             if level.side % level.multiple:
                 raise UserError(
-                    f"levels.res {level.side} is not a multiple of {level.multiple}, which patch {level.patch} "
+                    f"levels.res {level.side} is not a multiple of {level.multiple}, which "
+                    f"patch {level.patch} "
                     f"and {len(level.widths)} widths need"
                 )
         return levels

@@ -1,6 +1,8 @@
-"""The four losses of a level (paper: weighted noise, L1, boundary, upsampling consistency; weights are ours).
+"""The four losses of a level (paper: weighted noise, L1, boundary, upsampling consistency; weights
+are ours).
 
-Every mean is per example and over the region that counts, so that a hole of 5 % weighs as much as one of 50 %.
+Every mean is per example and over the region that counts, so that a hole of 5 % weighs as much as
+one of 50 %.
 """
 
 import dataclasses
@@ -34,7 +36,9 @@ def dilate(mask: Float[Array, "b h w 1"], radius: int) -> Float[Array, "b h w 1"
 
 
 def boundary_band(mask: Float[Array, "b h w 1"], radius: int) -> Float[Array, "b h w 1"]:
-    """Return 1 within ``radius`` px of the hole's edge, on either side; the picture's border is not an edge."""
+    """Return 1 within ``radius`` px of the hole's edge, on either side; the picture's border is not
+    an edge.
+    """
     return dilate(mask, radius) + dilate(-mask, radius)
 
 
@@ -53,9 +57,10 @@ def blur(x: Float[Array, "b h w c"], sigma: float = 2.0, taps: int = 13) -> Floa
 class Losses:
     """The weights of the four losses and their shapes.
 
-    ``kappa``: weight of the hole's noise error by mask type (object, scene, brush, replaced). ``known``: weight of the
-    known part in the noise and L1 losses. ``band``: radius of the boundary band as a share of the side (at least 1 px).
-    ``sigma``: px, of the blur of the consistency loss, whose weight each level states (``levels.up``).
+    ``kappa``: weight of the hole's noise error by mask type (object, scene, brush, replaced).
+    ``known``: weight of the known part in the noise and L1 losses. ``band``: radius of the boundary
+    band as a share of the side (at least 1 px). ``sigma``: px, of the blur of the consistency loss,
+    whose weight each level states (``levels.up``).
     """
 
     noise_weighting: NoiseWeighting = "v"
@@ -86,7 +91,8 @@ class Losses:
     ) -> dict[str, Float[Array, " b"]]:
         """Return each loss for each example, unweighted.
 
-        ``lower`` is the lower level's output that fed the combiner; at the lowest level, the halved truth.
+        ``lower`` is the lower level's output that fed the combiner; at the lowest level, the halved
+        truth.
         """
         y = compose(mask, x0_hat, x)
         omega = alpha**2  # an L1 target at high noise would pull x0 to a median
@@ -129,6 +135,8 @@ class Losses:
         return loss
 
     def _consistency(self, y: Array, lower: Array, mask: Array) -> Array:
-        """The fill, halved, must match the lower result up to what a blur forgives; exactly 0 on the truth."""
+        """The fill, halved, must match the lower result up to what a blur forgives; exactly 0 on
+        the truth.
+        """
         difference = halve(y) - jax.lax.stop_gradient(lower)
         return weighted_mean(jnp.abs(blur(double(difference), self.sigma)), mask)

@@ -1,6 +1,7 @@
 """The leak-free pyramid: images and hole masks at every level, and the step between levels.
 
-Throughout this folder: images float32 in [-1, 1], masks float32 in {0, 1} with 1 = hole, NHWC, lowest level first.
+Throughout this folder: images float32 in [-1, 1], masks float32 in {0, 1} with 1 = hole, NHWC,
+  lowest level first.
 """
 
 import jax
@@ -25,7 +26,8 @@ def double(x: Float[Array, "b h w c"]) -> Float[Array, "b H W c"]:
 def halve_mask(mask: Float[Array, "b h w 1"]) -> Float[Array, "b H W 1"]:
     """Call a coarse pixel known only if every tap of its filter is known.
 
-    A 2x2 max-pool would not do: the filter of :func:`halve` is wider than the pool and carries hole content in.
+    A 2x2 max-pool would not do: the filter of :func:`halve` is wider than the pool and carries hole
+    content in.
     """
     return (halve(1 - mask) < 1 - 1e-6).astype(mask.dtype)
 
@@ -33,7 +35,9 @@ def halve_mask(mask: Float[Array, "b h w 1"]) -> Float[Array, "b H W 1"]:
 def compose(
     mask: Float[Array, "b h w 1"], hole: Float[Array, "b h w c"], known: Float[Array, "b h w c"]
 ) -> Float[Array, "b h w c"]:
-    """Return ``hole`` in the hole and ``known`` outside, so that a NaN on either side does not cross over."""
+    """Return ``hole`` in the hole and ``known`` outside, so that a NaN on either side does not
+    cross over.
+    """
     return jnp.where(mask > 0.5, hole, known)
 
 

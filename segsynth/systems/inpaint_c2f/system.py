@@ -1,11 +1,13 @@
-"""Coarse-to-fine diffusion inpainting with latent categories guidance (Lee and Han; docs/inpaint_c2f.md).
+"""Coarse-to-fine diffusion inpainting with latent categories guidance (Lee and Han;
+docs/inpaint_c2f.md).
 
-A hole is filled at the lowest level of a pyramid; each higher level gets the lower result, corrected by a combiner, and
-adds the octave that it lacks. Category rows tell background from foreground, and guidance falls from level to level.
+A hole is filled at the lowest level of a pyramid; each higher level gets the lower result,
+corrected by a combiner, and adds the octave that it lacks. Category rows tell background from
+foreground, and guidance falls from level to level.
 
-One phase trains one level: ``train="lcg"`` the category tables with level 1, ``train="level<l>"`` level l and its
-combiner under the frozen lower ones. Batches hold ``image`` uint8 (b, h, w, 3), ``mask`` uint8 (b, h, w, 1), 1 = hole,
-and ``mask_type`` or ``category`` int32 (b,).
+One phase trains one level: ``train="lcg"`` the category tables with level 1, ``train="level<l>"``
+level l and its combiner under the frozen lower ones. Batches hold ``image`` uint8 (b, h, w, 3),
+``mask`` uint8 (b, h, w, 1), 1 = hole, and ``mask_type`` or ``category`` int32 (b,).
 """
 
 import dataclasses
@@ -72,8 +74,9 @@ class InpaintC2F:
     ) -> "InpaintC2F":
         """Build from the keys of a config's ``system`` section.
 
-        ``train``: "lcg" or "level<l>". ``augmentation``: noise level of the condition, (upper end in training, value
-        when sampling). ``microbatches``: parts of a batch over which gradients are accumulated.
+        ``train``: "lcg" or "level<l>". ``augmentation``: noise level of the condition, (upper end
+        in training, value when sampling). ``microbatches``: parts of a batch over which gradients
+        are accumulated.
         """
         every = configure(Levels, levels or {}, "system.levels").build()
         top = 1 if train == "lcg" else _level_number(train, len(every))
@@ -179,7 +182,9 @@ class InpaintC2F:
         return state, {**scalars, "grad_norm": optax.tree.norm(gradient)}
 
     def diagnose(self, state: TrainState, frozen: Frozen, batch: Batch, key: PRNGKey) -> Scalars:
-        """Return the gradient norm of each weighted loss alone; 5-50 % of the noise loss's is a healthy balance."""
+        """Return the gradient norm of each weighted loss alone; 5-50 % of the noise loss's is a
+        healthy balance.
+        """
         example = self._example(state, frozen, batch, key)
         consistency = self.cascade.levels[-1].consistency
 
@@ -196,7 +201,9 @@ class InpaintC2F:
     def predict(
         self, variables: Variables, frozen: Frozen, inputs: Batch, key: PRNGKey
     ) -> dict[str, Array]:
-        """Fill the hole: ``image`` uint8 whose known bytes are those of the input, and each lower level's fill."""
+        """Fill the hole: ``image`` uint8 whose known bytes are those of the input, and each lower
+        level's fill.
+        """
         image, mask = normalise(inputs["image"]), inputs["mask"].astype(jnp.float32)
         nets = _networks(variables["params"], variables["model_state"], frozen)
         *lower, y = self.cascade.sample(nets, image, mask, inputs["category"], key)
@@ -206,7 +213,8 @@ class InpaintC2F:
     def eval_step(
         self, variables: Variables, frozen: Frozen, batch: Batch, key: PRNGKey
     ) -> tuple[clu.metrics.Collection, dict[str, Array]]:
-        """Score the fill of every level, and of the fills that need no network, on the examples with ``valid`` = 1.
+        """Score the fill of every level, and of the fills that need no network, on the examples
+        with ``valid`` = 1.
 
         The class asked for is background, as a user who only has a hole would ask.
         """
@@ -235,7 +243,9 @@ class InpaintC2F:
     def synthesize(
         self, predict: CompiledPredict, inputs: Mapping[str, np.ndarray], key: PRNGKey
     ) -> dict[str, np.ndarray]:
-        """Fill the hole of one picture of any size; see :mod:`segsynth.systems.inpaint_c2f.any_size`."""
+        """Fill the hole of one picture of any size; see
+        :mod:`segsynth.systems.inpaint_c2f.any_size`.
+        """
         return any_size.synthesize(self, predict, inputs, key)
 
     def up_to(self, top: int) -> "InpaintC2F":

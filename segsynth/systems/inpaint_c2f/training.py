@@ -20,9 +20,10 @@ from segsynth.types import Array, PRNGKey
 class Objective:
     """How the top level of ``cascade`` is trained.
 
-    ``drop``: probability that an example's category rows are the null rows. ``augmentation``: upper end of the uniform
-    noise level of the condition. ``coarse``: the lower level's result in training, ``"gt"`` = the halved truth,
-    ``"mix"`` = with probability 1/2 a one-step prediction of the frozen lower level, after ``gt_steps`` steps of truth.
+    ``drop``: probability that an example's category rows are the null rows. ``augmentation``: upper
+    end of the uniform noise level of the condition. ``coarse``: the lower level's result in
+    training, ``"gt"`` = the halved truth, ``"mix"`` = with probability 1/2 a one-step prediction of
+    the frozen lower level, after ``gt_steps`` steps of truth.
     """
 
     cascade: Cascade
@@ -35,7 +36,8 @@ class Objective:
     def draw(
         self, mask_type: Int[Array, " b"], image: Float[Array, "b h w 3"], key: PRNGKey
     ) -> dict[str, Array]:
-        """Return the random numbers of a batch, one row an example, so that any part of the batch can be taken.
+        """Return the random numbers of a batch, one row an example, so that any part of the batch
+        can be taken.
 
         Noise levels are spread evenly over the whole batch.
         """
@@ -60,7 +62,7 @@ class Objective:
         step: Int[Array, ""],
         key: PRNGKey,
     ) -> Float[Array, "b H W 3"]:
-        """Return the lower level's result on which this step trains. No gradient flows through it."""
+        """Return the lower level's result on which this step trains, without a gradient."""
         truth = halve(image)
         top = len(self.cascade.levels)
         if top == 1 or self.coarse == "gt":
@@ -78,7 +80,8 @@ class Objective:
     def terms(self, nets: Networks, example: dict[str, Array]) -> dict[str, Float[Array, " b"]]:
         """Return the four unweighted losses of the top level for each example.
 
-        ``example`` holds ``image`` and ``mask`` at the top level, ``lower`` and what :meth:`draw` returned.
+        ``example`` holds ``image`` and ``mask`` at the top level, ``lower`` and what :meth:`draw`
+        returned.
         """
         cascade, level = self.cascade, self.cascade.levels[-1]
         x, m = example["image"], example["mask"]
