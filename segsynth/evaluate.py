@@ -129,7 +129,7 @@ def evaluate_run(
     }
     folder = pathlib.Path(output or run.path / "eval").absolute()
     if jax.process_index() == 0:
-        write_json(folder / f"{phase}.json", record)
+        write_json(folder / f"{phase}.json", record)  # makes the folder
         pictures.write_png(folder / f"{phase}.png", images.grid(drawn))
         log.info("%s step %d, n = %d\n%s", phase, step, record["n"], metrics_table(metrics))
         log.info("wrote %s and the grid beside it", folder / f"{phase}.json")

@@ -140,7 +140,12 @@ class _Phase:
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
         # One jit builds the whole state, so that no two leaves share a buffer that a step will
         # donate.
-        init = jax.jit(functools.partial(_init, self.system), out_shardings=shardings)
+        # It runs once: optimising it would take longer than running it.
+        init = jax.jit(
+            functools.partial(_init, self.system),
+            out_shardings=shardings,
+            compiler_options={"xla_backend_optimization_level": 0},
+        )
         state = init(self.key, initial)
         self._describe(abstract)
         return state

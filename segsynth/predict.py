@@ -138,6 +138,7 @@ def predict_files(
     written = []
     for example, target in _jobs(inputs, pathlib.Path(output)):
         outputs = synthesizer(**example, **options)
+        target.parent.mkdir(parents=True, exist_ok=True)
         pictures.write_png(target, outputs["image"])
         written.append(target)
         log.info("wrote %s", target)

@@ -1,7 +1,16 @@
-"""Strict JAX, eight virtual devices, and where the real pictures for tests lie."""
+"""Strict JAX, eight virtual devices, cheap compilation, and where the real pictures lie."""
 
 import os
 import pathlib
+import tempfile
+
+# Before jax is imported, and in the environment so that subprocesses of tests inherit them: tests
+# compile far more than they compute, so LLVM need not optimise, and no program is compiled twice.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), "segsynth-tests-xla")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jax
 import pytest
