@@ -57,6 +57,7 @@ def _base(levels: dict, steps: dict[str, int], batch: dict[str, int]) -> ConfigD
             "sigma": 2.0,
         },
         "combiner": "learned",
+        "combiner_width": 64,
         "augmentation": (0.5, 0.1),
         "coarse": "mix",
         "param": "v",
@@ -83,6 +84,8 @@ def _base(levels: dict, steps: dict[str, int], batch: dict[str, int]) -> ConfigD
         "eval_mask": {"probs": (0.0, 0.0, 1.0, 0.0), "brush": _MAT},
         "workers": 0,
         "on_error": "raise",
+        "length": 1_000_000,
+        "cache": False,
     }
     config.every = {"log": 50, "eval": 0, "checkpoint": 500, "diagnose": 0}
     config.eval = {
@@ -118,10 +121,10 @@ def _phase(name: str, sides: tuple[int, ...], steps: int, batch: int) -> dict:
 def _demo() -> ConfigDict:
     levels = {
         "res": (16, 32, 64),
-        "patch": (1, 2, 2),
-        "widths": ((48, 96), (48, 96), (32, 64, 96)),
-        "blocks": ((1, 1), (1, 1), (1, 1, 1)),
-        "attn_grids": ((16, 8), (16, 8), (16, 8)),
+        "patch": (1, 2, 4),
+        "widths": ((32, 64), (32, 64), (32, 64)),
+        "blocks": ((1, 1), (1, 1), (1, 1)),
+        "attn_grids": ((8,), (8,), (8,)),
         "steps": (20, 14, 10),
         "cfg": (1.5, 1.25, 1.0),
         "gain": (1.0, 0.75, 0.5),
@@ -130,9 +133,11 @@ def _demo() -> ConfigDict:
         "up": (0.05, 0.1, 0.1),
         "t_start": (1.0, 1.0, 1.0),
     }
-    steps = {"lcg": 2500, "level1": 2500, "level2": 2000, "level3": 1500}
+    steps = {"lcg": 2000, "level1": 1000, "level2": 1000, "level3": 800}
     config = _base(levels, steps, dict.fromkeys(steps, 16))
     config.system.lcg.update({"tokens": 4, "dim": 64})
+    config.data.update({"length": 4096, "cache": True})
+    config.system.combiner_width = 32
     config.system.ema = 0.995
     config.system.optimizer.update({"lr": 1e-3, "warmup": 100})
     return config

@@ -1,20 +1,17 @@
 """Evaluate a checkpoint: prints a table, writes <output>/<phase>.json and a grid of pictures.
 
-  python launch/evaluate.py --run runs/inpaint_c2f
-  python launch/evaluate.py --run runs/inpaint_c2f-photos --data-root DIR --split all --output DIR2
+python launch/evaluate.py --run runs/inpaint_c2f
+python launch/evaluate.py --run runs/inpaint_c2f-photos --data-root DIR --split all --output DIR2
 """
 
-import argparse
 import sys
 
+from segsynth import cli
 
-def parser() -> argparse.ArgumentParser:
+
+def parser() -> cli.Flags:
     """Return the flags of this script."""
-    flags = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    flags = cli.Flags(__doc__)
     flags.add_argument("--run", required=True, metavar="DIR", help="workdir of a training")
     flags.add_argument("--phase", default="", help="the last one that was trained by default")
     flags.add_argument("--step", default="newest", help="a number, 'newest' or 'best'")
@@ -44,6 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from segsynth import cli
-
     sys.exit(cli.run(main))

@@ -7,17 +7,14 @@ The flags after --run are the inputs of the run's system: for inpainting --image
 --category (background or foreground). Folders are joined by file name without suffix.
 """
 
-import argparse
 import sys
 
+from segsynth import cli
 
-def parser() -> argparse.ArgumentParser:
+
+def parser() -> cli.Flags:
     """Return the flags that every system shares."""
-    flags = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    flags = cli.Flags(__doc__)
     flags.add_argument("--run", required=True, metavar="DIR", help="workdir of a training")
     flags.add_argument("--output", required=True, help="PNG file, or folder for folders")
     flags.add_argument("--phase", default="", help="the last one that was trained by default")
@@ -40,7 +37,7 @@ def main() -> None:
     from segsynth.predict import load, predict_files
 
     synthesizer = load(known.run, phase=known.phase, step=known.step)
-    of_system = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    of_system = cli.Flags(None, add_help=False)
     for name in synthesizer.inputs:
         of_system.add_argument(f"--{name.replace('_', '-')}", dest=name)
     inputs, unknown = of_system.parse_known_args(rest)
@@ -54,6 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from segsynth import cli
-
     sys.exit(cli.run(main))

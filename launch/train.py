@@ -8,17 +8,15 @@ After the colon stands a preset of the config. Any of its values is set by --con
 for example --config.phases.lcg.train.steps=100 or --config.mesh.fsdp=2.
 """
 
-import argparse
+import os
 import sys
 
+from segsynth import cli
 
-def parser() -> argparse.ArgumentParser:
+
+def parser() -> cli.Flags:
     """Return the flags of this script; those of the config itself are read later."""
-    flags = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    flags = cli.Flags(__doc__)
     flags.add_argument("--config", required=True, metavar="FILE[:PRESET]", help="a config file")
     flags.add_argument(
         "--workdir", default="", help="run directory; runs/<config>[-<preset>] by default"
@@ -26,9 +24,30 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument(
         "--distributed",
         action="store_true",
-        help="several processes: call jax.distributed.initialize()",
+        help="one of several processes: those of Slurm, Kubernetes, MPI or TPUs find each other, "
+        "others by JAX_COORDINATOR_ADDRESS=host:port, JAX_NUM_PROCESSES and JAX_PROCESS_ID",
     )
     return flags
+
+
+def join_processes() -> None:
+    """Join the other processes of a distributed training; before anything touches a device."""
+    import jax
+
+    from segsynth.errors import UserError
+
+    try:
+        # jax reads the coordinator's address from the environment by itself, the other two not.
+        count, index = (
+            int(value) if (value := os.environ.get(name)) else None
+            for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+        )
+        jax.distributed.initialize(num_processes=count, process_id=index)
+    except ValueError as error:
+        raise UserError(
+            f"--distributed finds no cluster ({error}); set JAX_COORDINATOR_ADDRESS=host:port, "
+            "JAX_NUM_PROCESSES and JAX_PROCESS_ID"
+        ) from error
 
 
 def main() -> None:
@@ -38,9 +57,7 @@ def main() -> None:
 
     config, name = config_files.load(known.config, overrides)
     if known.distributed:
-        import jax
-
-        jax.distributed.initialize()
+        join_processes()
     from segsynth.experiment import Stopped, train_and_evaluate
 
     try:
@@ -50,6 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from segsynth import cli
-
     sys.exit(cli.run(main))

@@ -1,9 +1,25 @@
 """What all launch scripts share: logging, and how a user's mistake ends a program."""
 
+import argparse
 import errno
 import logging
 import sys
 from collections.abc import Callable
+from typing import Any, NoReturn
+
+from segsynth.errors import UserError
+
+
+class Flags(argparse.ArgumentParser):
+    """argparse, but a mistake is one line like every other."""
+
+    def __init__(self, doc: str | None, **options: bool):
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=doc, formatter_class=formatter, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise :class:`UserError`."""
+        raise UserError(f"{message}; --help lists the flags")
 
 
 def run(main: Callable[[], None]) -> int:
@@ -12,11 +28,12 @@ def run(main: Callable[[], None]) -> int:
 
     A training that was asked to stop, and has saved its state, ends with 0.
     """
-    from segsynth.errors import UserError
-
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING, force=True)
     logging.getLogger("segsynth").setLevel(logging.INFO)
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # Orbax logs the traceback of each thread of a save that fails, and then raises it all the same.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    sys.unraisablehook = _unraisable
     try:
         main()
     except UserError as error:
@@ -36,3 +53,10 @@ def run(main: Callable[[], None]) -> int:
 def _fail(message: str) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2
+
+
+def _unraisable(what: Any) -> None:
+    """Leave out what the threads of a failed save still have to say: its error is raised anyway."""
+    left_over = ("Event loop is closed", "Python is likely shutting down")
+    if not any(text in str(what.exc_value) for text in left_over):
+        sys.__unraisablehook__(what)

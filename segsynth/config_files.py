@@ -73,5 +73,6 @@ def _one_line(error: Exception) -> str:
     if near:
         return f"the config has no '{near[2]}'; did you mean '{near[1]}'?"
     if isinstance(error, AttributeError | KeyError):
-        return f"the config has no {text.strip()}; its keys stand in the config file"
+        name = text.strip(" \"'")
+        return f"the config has no '{name}'; its keys stand in the config file"
     return re.sub(r"\s+", " ", text).strip() or repr(error)

@@ -18,9 +18,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from clu import parameter_overview
+from ml_collections import ConfigDict
 
 from segsynth import systems
 from segsynth.data import feed, pictures
+from segsynth.data.sources import Source
 from segsynth.engine import images, model_card, references, sharding, writers
 from segsynth.engine.checkpoints import Checkpoints
 from segsynth.engine.progress import Meter, Progress
@@ -39,7 +41,9 @@ class Stopped(Exception):
     """SIGTERM came: the state is saved, and the same command continues it."""
 
 
-def train_and_evaluate(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, Any]:
+def train_and_evaluate(
+    config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike
+) -> dict[str, Any]:
     """Train every phase of ``config`` that ``workdir`` has not finished, and evaluate each at its
     end.
 
@@ -77,6 +81,7 @@ class _Phase:
     plan: sharding.Plan
     settings: Mapping[str, Any]
     system: System
+    source: Source
     frozen: Frozen
     evaluator: Evaluator
 
@@ -91,8 +96,9 @@ class _Phase:
                 f"{settings['system']['name']} has nothing to train; run launch/evaluate.py or "
                 "launch/predict.py"
             )
+        source = feed.check(settings, system)
         frozen = references.load_frozen(run, name, system, plan)
-        return cls(run, name, plan, settings, system, frozen, Evaluator(system, plan))
+        return cls(run, name, plan, settings, system, source, frozen, Evaluator(system, plan))
 
     @property
     def total(self) -> int:
@@ -131,7 +137,10 @@ class _Phase:
 
     def _start(self, checkpoints: Checkpoints) -> TrainState:
         """Restore the newest state, or make the first one; either is born on its shardings."""
-        abstract = self.plan.abstract(jax.eval_shape(self.system.init, self.key))
+        try:
+            abstract = self.plan.abstract(jax.eval_shape(self.system.init, self.key))
+        except ValueError as error:  # a network refuses its sizes
+            raise UserError(f"system: {error}") from error
         state = checkpoints.restore(abstract)
         if state is not None:
             log.info("%s: resumed at step %d", self.name, int(state.step))
@@ -176,7 +185,9 @@ class _Phase:
         )
         seed = self.run.config["seed"]
         with (
-            feed.training(self.settings, self.system, seed=seed, start_step=start) as batches,
+            feed.training(
+                self.settings, self.system, seed=seed, start_step=start, source=self.source
+            ) as batches,
             Progress(self.name, start, self.total) as progress,
         ):
             for step, batch in self._batches(batches, start, meter):

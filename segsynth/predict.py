@@ -17,7 +17,7 @@ from segsynth.engine.run import Run
 from segsynth.errors import UserError
 from segsynth.settings import unknown
 from segsynth.system import Predictor
-from segsynth.types import Array, Batch, Frozen, PRNGKey, Variables
+from segsynth.types import Array, Frozen, PRNGKey, Variables
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,9 @@ class Synthesizer:
         }
         return self.system.synthesize(self._predict, arrays, jax.random.key(seed))
 
-    def _predict(self, system: Predictor, inputs: Batch, key: PRNGKey) -> Mapping[str, Array]:
+    def _predict(
+        self, system: Predictor, inputs: Mapping[str, np.ndarray], key: PRNGKey
+    ) -> Mapping[str, Array]:
         return _compiled(system)(self._variables, self._frozen, inputs, key)
 
 

@@ -5,7 +5,7 @@ section.
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from segsynth.errors import UserError
 
@@ -17,13 +17,16 @@ def configure(constructor: Callable[..., T], section: Mapping[str, Any], where: 
     the difference.
 
     Raises :class:`UserError` for a key that the constructor does not take (with the nearest name
-    that it does), for one that it needs and does not get, and for a value that it refuses with
-    ``ValueError``.
+    that it does), for one that it needs and does not get, for a value outside the ``Literal`` that
+    annotates it, and for one that the constructor refuses with ``ValueError``.
     """
     known = inspect.signature(constructor).parameters
-    for key in section:
+    for key, value in section.items():
         if key not in known:
             raise UserError(unknown(key, known, where))
+        choices = get_args(known[key].annotation)
+        if get_origin(known[key].annotation) is Literal and value not in choices:
+            raise UserError(f"{where}.{key} is {value!r}; expected one of {choices}")
     missing = [name for name, p in known.items() if p.default is p.empty and name not in section]
     if missing:
         raise UserError(f"{where} lacks {', '.join(missing)}; set {where}.{missing[0]}")

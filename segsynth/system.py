@@ -13,7 +13,6 @@ import clu.metrics
 import flax.struct
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
 
 from segsynth.types import Array, Batch, Frozen, Params, PRNGKey, Scalars, Variables
 
@@ -23,10 +22,11 @@ class TrainState(flax.struct.PyTreeNode):
 
     ``params``, ``model_state`` (batch statistics, pools, counters) and ``ema`` are keyed by
     network, ``opt_state`` by optimizer. A network without an exponential moving average is absent
-    from ``ema``.
+    from ``ema``. ``step`` is a scalar int32, or - as every other leaf - its shape or sharding in a
+    state of shapes or shardings.
     """
 
-    step: Int[Array, ""]
+    step: Any
     params: dict[str, Params]
     model_state: dict[str, Any]
     ema: dict[str, Params]
@@ -68,7 +68,7 @@ class FrozenSpec:
 
 
 #: ``predict`` of one system value, compiled: ``(system, inputs, key) -> outputs``.
-CompiledPredict = Callable[[Any, Batch, PRNGKey], Mapping[str, Array]]
+CompiledPredict = Callable[[Any, Mapping[str, np.ndarray], PRNGKey], Mapping[str, Array]]
 
 
 @runtime_checkable

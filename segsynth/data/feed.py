@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
 from segsynth.data import modalities, pipeline, sources
+from segsynth.data.cache import Cached
 from segsynth.data.mask_transform import InpaintingMask
 from segsynth.data.masks import InpaintingMasks, InstanceShapes
 from segsynth.data.sources import Source
@@ -14,6 +15,7 @@ from segsynth.data.transforms import CropResize, Flip, Transform
 from segsynth.settings import configure
 
 
+@runtime_checkable
 class Reader(Protocol):
     """What a feed has to know of a system."""
 
@@ -37,8 +39,8 @@ class DataConfig:
     a random crop's side as a share of the picture's short side. ``flip``: probability. ``mask``,
     ``eval_mask``: settings of the hole masks in training and evaluation
     (`segsynth.data.masks.inpainting.InpaintingMasks`); empty = no mask. ``workers``: worker
-    processes. ``min_side``, ``on_error``, ``val_share``: of a folder
-    (`segsynth.data.folder.Folder`).
+    processes. ``cache``: keep examples in memory once read (`segsynth.data.cache.Cached`).
+    ``min_side``, ``on_error``, ``val_share``: of a folder (`segsynth.data.folder.Folder`).
     """
 
     source: str
@@ -55,18 +57,41 @@ class DataConfig:
     min_side: int = 0
     on_error: str = "raise"
     val_share: float = 0.1
+    cache: bool = False
 
     def open(self, split: str) -> Source:
         """Open the source."""
-        return sources.build(dataclasses.asdict(self), split)
+        source = sources.build(dataclasses.asdict(self), split)
+        return Cached(source) if self.cache else source
+
+
+def check(settings: Mapping[str, Any], system: Reader) -> Source:
+    """Open the data of evaluation and of training, and return the latter.
+
+    Raises :class:`UserError` for data that cannot be read or lack what ``system`` needs: ask before
+    anything is compiled.
+    """
+    data = configure(DataConfig, settings["data"], "data")
+    judged = data.open(settings["eval"].get("split", "val"))
+    _keys(system, judged, _masks(data.eval_mask, judged, "eval_mask"), data.source, settings)
+    source = data.open(settings["train"].get("split", "train"))
+    _keys(system, source, _masks(data.mask, source, "mask"), data.source, settings)
+    return source
 
 
 def training(
-    settings: Mapping[str, Any], system: Reader, *, seed: int, start_step: int
+    settings: Mapping[str, Any],
+    system: Reader,
+    *,
+    seed: int,
+    start_step: int,
+    source: Source | None = None,
 ) -> pipeline.Batches:
-    """Return endless shuffled batches of this process from ``start_step`` on."""
+    """Return endless shuffled batches of this process from ``start_step`` on; ``source`` is what
+    :func:`check` opened, if it did.
+    """
     data = configure(DataConfig, settings["data"], "data")
-    source = data.open(settings["train"].get("split", "train"))
+    source = source or data.open(settings["train"].get("split", "train"))
     transforms = [
         CropResize(data.resolution, data.scale),
         Flip(data.flip),

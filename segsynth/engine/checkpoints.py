@@ -5,10 +5,13 @@ A checkpoint is a Composite of one item per network and kind - ``params.level1``
 - so that a reader takes just the networks it needs, onto whatever devices it has.
 """
 
+import contextlib
+import errno
 import logging
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -16,10 +19,13 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from segsynth.errors import UserError
+from segsynth.settings import unknown
 from segsynth.system import TrainState
 
 log = logging.getLogger(__name__)
 
+#: What an operating system says when it has no more room.
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _KINDS = ("params", "model_state", "ema", "opt_state")
 
 
@@ -63,16 +69,21 @@ class Checkpoints:
         read_only: bool = False,
     ):
         self.directory = pathlib.Path(directory).absolute()  # relative paths fail silently in Orbax
-        self._read_only = read_only
+        self._read_only, self._best = read_only, best
         self._manager = ocp.CheckpointManager(
             self.directory, options=_options(keep, best, best_mode, read_only)
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._manager.close()
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            with self._named_if_full():
+                self._manager.close()
+        except Exception:
+            if not isinstance(error, UserError):  # else it says the same, or follows from it
+                raise
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -82,13 +93,34 @@ class Checkpoints:
     def save(
         self, step: int, state: TrainState, metrics: Mapping[str, float] | None = None
     ) -> None:
-        """Save asynchronously; ``state`` may be donated to a step once this returns."""
+        """Save asynchronously; ``state`` may be donated to a step once this returns.
+
+        Raises :class:`UserError` when ``metrics`` lack the one that decides which is best, and when
+        the disk is full.
+        """
         if step in self.steps:
             return
+        if metrics and self._best and self._best not in metrics:
+            raise UserError(unknown(self._best, metrics, "the evaluation (eval.best)"))
         args = {name: ocp.args.StandardSave(tree) for name, tree in _items(state).items()}
-        self._manager.save(
-            step, args=ocp.args.Composite(**args), metrics=dict(metrics) if metrics else None
-        )
+        with self._named_if_full():
+            self._manager.save(
+                step, args=ocp.args.Composite(**args), metrics=dict(metrics) if metrics else None
+            )
+
+    @contextlib.contextmanager
+    def _named_if_full(self) -> Iterator[None]:
+        """Name a full disk, which Orbax reports as errors of several types, often a save later."""
+        try:
+            yield
+        except Exception as error:
+            reason = next((text for text in _FULL if text in str(error)), None)
+            if reason is None:
+                raise
+            raise UserError(
+                f"cannot save a checkpoint in {self.directory} ({reason}); earlier ones are kept: "
+                "free space, and the same command continues"
+            ) from error
 
     def restore(self, abstract: TrainState) -> TrainState | None:
         """Return the newest readable state on the shardings of ``abstract``; ``None`` if none was
@@ -122,15 +154,16 @@ class Checkpoints:
         return {"params": params, **items.get(f"model_state.{name}", {})}, step
 
     def _select(self, step: int | str) -> tuple[int, ...]:
-        if step == "newest":
+        if step == "newest" or not self.steps:
             return self.steps
-        wanted = self._manager.best_step() if step == "best" else int(step)
-        if wanted not in self.steps:
+        wanted = self._manager.best_step() if step == "best" else step
+        found = tuple(known for known in self.steps if str(known) == str(wanted))
+        if not found:
             raise UserError(
                 f"no checkpoint of step {wanted} in {self.directory}; it holds steps "
                 f"{list(self.steps)}"
             )
-        return (wanted,)
+        return found
 
     def _names(self, step: int, name: str, abstract: Mapping[str, Any]) -> dict[str, Any]:
         """Return the items that hold network ``name`` at ``step``."""

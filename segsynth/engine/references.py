@@ -42,7 +42,13 @@ def load_network(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=plan.replicated),
         jax.eval_shape(spec.init, key),
     )
-    with Checkpoints(owner.directory(phase).checkpoints, read_only=True) as checkpoints:
+    judged = owner.settings(phase)["eval"]
+    with Checkpoints(
+        owner.directory(phase).checkpoints,
+        best=judged.get("best", ""),
+        best_mode=judged.get("best_mode", "max"),
+        read_only=True,
+    ) as checkpoints:
         return checkpoints.network(name, abstract, step)
 
 

@@ -12,6 +12,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+from ml_collections import ConfigDict
+
 from segsynth.errors import UserError
 from segsynth.settings import merge, unknown
 
@@ -66,7 +69,7 @@ class Run:
     config: Mapping[str, Any]
 
     @classmethod
-    def create(cls, path: str | os.PathLike, config: Mapping[str, Any]) -> "Run":
+    def create(cls, path: str | os.PathLike, config: Mapping[str, Any] | ConfigDict) -> "Run":
         """Open ``path`` for training: make it, or resume it.
 
         Raises :class:`UserError` when it holds another config (the difference is named) or cannot
@@ -79,7 +82,8 @@ class Run:
             before = read_json(file)
             if before is not None:
                 _refuse_difference(before, run.config, run.path)
-            write_json(file, run.config)
+            if jax.process_index() == 0:  # several at once would take away each other's file
+                write_json(file, run.config)
         except OSError as error:
             raise UserError(
                 f"cannot write to workdir {run.path} ({error.strerror}); give another one with "

@@ -5,13 +5,14 @@ need TensorFlow).
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from segsynth.errors import UserError
 
 
+@runtime_checkable
 class Writer(Protocol):
     """Something that takes scalars and images by step."""
 

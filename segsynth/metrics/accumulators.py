@@ -1,6 +1,6 @@
 """Mergeable sums behind most metrics: a mean over examples, and a ratio of two totals."""
 
-from typing import Any, Self
+from typing import Any
 
 import clu.metrics
 import flax.struct
@@ -18,17 +18,19 @@ class MeanOverExamples(clu.metrics.Metric):
     count: Float[Array, ""]
 
     @classmethod
-    def empty(cls) -> Self:
+    def empty(cls) -> "MeanOverExamples":
         """Return the neutral element of ``merge``."""
         return cls(total=jnp.zeros(()), count=jnp.zeros(()))
 
     @classmethod
-    def of(cls, values: Float[Array, " b"], counts: Float[Array, " b"] | Bool[Array, " b"]) -> Self:
+    def of(
+        cls, values: Float[Array, " b"], counts: Float[Array, " b"] | Bool[Array, " b"]
+    ) -> "MeanOverExamples":
         """Take the examples where ``counts`` is 1; the others may hold anything, NaN included."""
         counted = counts.astype(jnp.float32)
         return cls(total=jnp.where(counted > 0, values, 0.0).sum(), count=counted.sum())
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "MeanOverExamples") -> "MeanOverExamples":
         """Add both sums."""
         return type(self)(total=self.total + other.total, count=self.count + other.count)
 
@@ -47,7 +49,7 @@ class RatioOfTotals(clu.metrics.Metric):
     denominator: Float[Array, ""]
 
     @classmethod
-    def empty(cls) -> Self:
+    def empty(cls) -> "RatioOfTotals":
         """Return the neutral element of ``merge``."""
         return cls(numerator=jnp.zeros(()), denominator=jnp.zeros(()))
 
@@ -57,14 +59,14 @@ class RatioOfTotals(clu.metrics.Metric):
         numerator: Float[Array, " b"],
         denominator: Float[Array, " b"],
         counts: Float[Array, " b"],
-    ) -> Self:
+    ) -> "RatioOfTotals":
         """Take the examples where ``counts`` is 1."""
         return cls(
             numerator=jnp.where(counts > 0, numerator, 0.0).sum(),
             denominator=jnp.where(counts > 0, denominator, 0.0).sum(),
         )
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "RatioOfTotals") -> "RatioOfTotals":
         """Add both sums."""
         return type(self)(
             numerator=self.numerator + other.numerator,

@@ -14,7 +14,8 @@ def mean_colour(
     """Fill the hole with the mean of the known pixels (0 where none is known)."""
     known = compose(mask, jnp.zeros_like(image), image)
     count = jnp.maximum((1 - mask).sum(axis=(1, 2), keepdims=True), 1)
-    return compose(mask, known.sum(axis=(1, 2), keepdims=True) / count, image)
+    mean = known.sum(axis=(1, 2), keepdims=True) / count
+    return compose(mask, jnp.broadcast_to(mean, image.shape), image)
 
 
 def nearest_known(
@@ -42,11 +43,11 @@ def _nearest(image: Float[Array, "h w c"], hole: Array) -> Float[Array, "h w c"]
 
 
 def _nearest_row(hole: Array) -> Int[Array, "h w"]:
-    """Return for each pixel the row of the nearest known pixel in its column; 10 h away if there is
-    none.
+    """Return for each pixel the row of the nearest known pixel in its column; farther away than any
+    pixel of the picture if there is none.
     """
-    height = hole.shape[0]
-    rows = jnp.broadcast_to(jnp.arange(height)[:, None], hole.shape)
-    above = jax.lax.cummax(jnp.where(hole, -10 * height, rows), axis=0)
-    below = jax.lax.cummin(jnp.where(hole, 10 * height, rows), axis=0, reverse=True)
+    far = 10 * max(hole.shape)
+    rows = jnp.broadcast_to(jnp.arange(hole.shape[0])[:, None], hole.shape)
+    above = jax.lax.cummax(jnp.where(hole, -far, rows), axis=0)
+    below = jax.lax.cummin(jnp.where(hole, far, rows), axis=0, reverse=True)
     return jnp.where(rows - above <= below - rows, above, below)

@@ -35,6 +35,7 @@ class Cascade:
     dim: int = 1024
     negative: Literal["opposite", "null"] = "opposite"
     combiner: Combiner = "learned"
+    combiner_width: int = 64
     augmentation: float = 0.1
     param: Param = "v"
     schedule: Literal["cosine", "sd"] = "cosine"
@@ -73,7 +74,7 @@ class Cascade:
             net = self.level_net(level)
             return net.init(key, *net.init_inputs(rows))
         pooled = jnp.zeros((1, min(768, max(level.widths))))
-        net = CombinerNet(level.patch)
+        net = CombinerNet(level.patch, self.combiner_width)
         return net.init(key, *net.init_inputs(level.side, pooled))
 
     def rows(
@@ -113,7 +114,7 @@ class Cascade:
         if self.combiner == "learned":
             net, params = self.level_net(level), nets[f"level{level.index}"]["params"]
             extra = {
-                "residual": CombinerNet(level.patch),
+                "residual": CombinerNet(level.patch, self.combiner_width),
                 "params": nets[f"combiner{level.index}"]["params"],
                 "pooled": net.apply({"params": params}, rows, method="pool"),
                 "gain": level.gain,
@@ -140,7 +141,7 @@ class Cascade:
         mask: Float[Array, "b h w 1"],
         category: Int[Array, " b"],
         key: PRNGKey,
-    ) -> list[Float[Array, "b ?H ?W 3"]]:
+    ) -> list[Float[Array, "b _ _ 3"]]:
         """Fill the hole at every level, lowest first; known pixels are those of the pyramid of
         ``image``.
 

@@ -6,7 +6,7 @@ Throughout this folder: images float32 in [-1, 1], masks float32 in {0, 1} with 
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from segsynth.types import Array
 
@@ -33,8 +33,8 @@ def halve_mask(mask: Float[Array, "b h w 1"]) -> Float[Array, "b H W 1"]:
 
 
 def compose(
-    mask: Float[Array, "b h w 1"], hole: Float[Array, "b h w c"], known: Float[Array, "b h w c"]
-) -> Float[Array, "b h w c"]:
+    mask: Float[Array, "b h w 1"], hole: Shaped[Array, "b h w c"], known: Shaped[Array, "b h w c"]
+) -> Shaped[Array, "b h w c"]:
     """Return ``hole`` in the hole and ``known`` outside, so that a NaN on either side does not
     cross over.
     """
@@ -43,7 +43,7 @@ def compose(
 
 def build_pyramid(
     image: Float[Array, "b h w c"], mask: Float[Array, "b h w 1"], levels: int
-) -> list[tuple[Float[Array, "b ?H ?W c"], Float[Array, "b ?H ?W 1"]]]:
+) -> list[tuple[Float[Array, "b _ _ c"], Float[Array, "b _ _ 1"]]]:
     """Return ``(image, mask)`` of each level, lowest first; the last is what was given."""
     pyramid = [(image, mask)]
     for _ in range(levels - 1):
