@@ -58,6 +58,7 @@ def _base(levels: dict, steps: dict[str, int], batch: dict[str, int]) -> ConfigD
         },
         "combiner": "learned",
         "combiner_width": 64,
+        "anchored": False,
         "augmentation": (0.5, 0.1),
         "coarse": "mix",
         "param": "v",
@@ -125,21 +126,23 @@ def _demo() -> ConfigDict:
         "widths": ((32, 64), (32, 64), (32, 64)),
         "blocks": ((1, 1), (1, 1), (1, 1)),
         "attn_grids": ((8,), (8,), (8,)),
-        "steps": (20, 14, 10),
-        "cfg": (1.5, 1.25, 1.0),
+        "steps": (4, 3, 2),
+        "cfg": (1.2, 1.1, 1.0),
         "gain": (1.0, 0.75, 0.5),
         "shift": (-2.77, -1.39, -1.39),
         "remat": (False, False, False),
         "up": (0.05, 0.1, 0.1),
-        "t_start": (1.0, 1.0, 1.0),
+        "t_start": (1.0, 0.6, 0.4),
     }
-    steps = {"lcg": 2000, "level1": 1000, "level2": 1000, "level3": 800}
+    steps = {"lcg": 1500, "level1": 700, "level2": 800, "level3": 600}
     config = _base(levels, steps, dict.fromkeys(steps, 16))
     config.system.lcg.update({"tokens": 4, "dim": 64})
     config.data.update({"length": 4096, "cache": True})
-    config.system.combiner_width = 32
-    config.system.ema = 0.995
-    config.system.optimizer.update({"lr": 1e-3, "warmup": 100})
+    config.system.update({"combiner_width": 32, "anchored": True})
+    config.system.ema = 0.99
+    config.system.optimizer.update({"lr": 2e-3, "warmup": 50})
+    for name, count in steps.items():
+        config.phases[name].system.optimizer = {"decay_steps": count}
     return config
 
 

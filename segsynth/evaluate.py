@@ -62,7 +62,7 @@ class Evaluator:
             batch = self.plan.put_batch(dict(local))
             metrics, drawn = self._step(variables, frozen, batch, jax.random.fold_in(key, i))
             total = metrics if total is None else self._merge(total, metrics)
-            first = first or {name: np.asarray(value) for name, value in drawn.items()}
+            first = first or {name: np.asarray(drawn[name]) for name in self.system.pictures}
         values = {name: float(value) for name, value in jax.device_get(total.compute()).items()}
         return {name.replace("__", "/"): value for name, value in values.items()}, first
 

@@ -91,6 +91,11 @@ class Predictor(Protocol):
         ...
 
     @property
+    def pictures(self) -> tuple[str, ...]:
+        """Names of the pictures that ``eval_step`` returns, in the order of a grid's columns."""
+        ...
+
+    @property
     def frozen(self) -> Mapping[str, FrozenSpec]:
         """Networks that must be given, by name."""
         ...

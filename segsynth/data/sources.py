@@ -64,7 +64,9 @@ def _folder(config: Any, split: str) -> Source:
     from segsynth.data import folder
 
     options = {k: config[k] for k in ("min_side", "on_error", "val_share") if k in config}
-    return folder.Folder(_required(config, "root"), split, **options)
+    if not config.get("root"):
+        raise UserError("no folder of pictures is set; give it with --config.data_root=DIR")
+    return folder.Folder(config["root"], split, **options)
 
 
 def _required(config: Any, key: str) -> Any:

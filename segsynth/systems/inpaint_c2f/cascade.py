@@ -13,7 +13,12 @@ from segsynth.diffusion.process import Param, add_noise, guide, x0_eps_from
 from segsynth.diffusion.samplers import ddim
 from segsynth.networks.attention import Attention, FeatureMap
 from segsynth.systems.inpaint_c2f.categories import CategoryTables, LevelNet, negative_rows
-from segsynth.systems.inpaint_c2f.combiner import Combiner, CombinerNet, combine
+from segsynth.systems.inpaint_c2f.combiner import (
+    Combiner,
+    CombinerNet,
+    combine,
+    surrounding_colours,
+)
 from segsynth.systems.inpaint_c2f.levels import Level
 from segsynth.systems.inpaint_c2f.pyramid import build_pyramid, compose
 from segsynth.types import Array, PRNGKey
@@ -36,6 +41,7 @@ class Cascade:
     negative: Literal["opposite", "null"] = "opposite"
     combiner: Combiner = "learned"
     combiner_width: int = 64
+    anchored: bool = False
     augmentation: float = 0.1
     param: Param = "v"
     schedule: Literal["cosine", "sd"] = "cosine"
@@ -121,6 +127,30 @@ class Cascade:
             }
         return combine(lower, image, mask, side=level.side, mode=self.combiner, **extra)
 
+    def anchor(
+        self,
+        image: Float[Array, "b h w 3"],
+        mask: Float[Array, "b h w 1"],
+        condition: Float[Array, "b h w 3"] | None,
+    ) -> Float[Array, "b h w 3"] | None:
+        """Return the image from which an anchored network starts, or ``None`` without anchoring."""
+        if not self.anchored:
+            return None
+        return surrounding_colours(image, mask) if condition is None else condition
+
+    def add_anchor(
+        self,
+        v: Float[Array, "b h w 3"],
+        level: Level,
+        t: Float[Array, " b"],
+        anchor: Float[Array, "b h w 3"] | None,
+    ) -> Float[Array, "b h w 3"]:
+        """Turn v of x - f, alpha eps - sigma (x - f), into v of x by subtracting sigma f."""
+        if anchor is None:
+            return v
+        _, sigma = level.schedule(self.schedule).alpha_sigma(t)
+        return v - sigma[:, None, None, None] * anchor
+
     def augment(
         self,
         c: Float[Array, "b h w 3"],
@@ -175,10 +205,14 @@ class Cascade:
             aug = jnp.full(category.shape, self.augmentation)
             lower = self.augment(start, x, m, aug, jax.random.normal(aug_key, x.shape))
 
+        anchor = self.anchor(x, m, start)
+
         def predict(x_t: Array, t: Array) -> Array:
             if level.guidance == 1.0:
-                return self.denoise(nets, level, x_t, x, m, lower, t, aug, rows)
-            return self._guided(nets, level, x_t, x, m, lower, t, aug, rows, category)
+                v = self.denoise(nets, level, x_t, x, m, lower, t, aug, rows)
+            else:
+                v = self._guided(nets, level, x_t, x, m, lower, t, aug, rows, category)
+            return self.add_anchor(v, level, t, anchor)
 
         return ddim(
             predict,
@@ -220,7 +254,7 @@ class Cascade:
         """
         level, (x, m) = self.levels[len(pyramid) - 1], pyramid[-1]
         t_key, eps_key, aug_key, lower_key = jax.random.split(key, 4)
-        lower, aug = None, None
+        c, lower, aug = None, None, None
         if level.index > 1:
             c = self.condition(
                 nets, level, self.one_step(nets, pyramid[:-1], rows, lower_key), x, m, rows
@@ -231,5 +265,6 @@ class Cascade:
         alpha, sigma = level.schedule(self.schedule).alpha_sigma(t)
         x_t = add_noise(x, jax.random.normal(eps_key, x.shape), alpha, sigma)
         prediction = self.denoise(nets, level, x_t, x, m, lower, t, aug, rows)
+        prediction = self.add_anchor(prediction, level, t, self.anchor(x, m, c))
         x0, _ = x0_eps_from(prediction, x_t, alpha, sigma, self.param)
         return compose(m, jnp.clip(x0, -1, 1), x)

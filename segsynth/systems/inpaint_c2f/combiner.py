@@ -56,6 +56,22 @@ def colour_correction(
     return jnp.clip(delta, -_MAX_CORRECTION, _MAX_CORRECTION)
 
 
+def surrounding_colours(
+    image: Float[Array, "b h w 3"], mask: Float[Array, "b h w 1"]
+) -> Float[Array, "b h w 3"]:
+    """Fill the hole with the colours around it: Gaussian means at three scales, the finest that
+    reaches a known pixel prevailing; where none does, 0. Known pixels stay.
+    """
+    known = jnp.where(mask > 0.5, 0.0, 1.0)
+    visible = compose(mask, jnp.zeros_like(image), image)
+    side = max(image.shape[1:3])
+    # A scale counts four times as much as the next coarser one.
+    weights = {side / 32: 16.0, side / 16: 4.0, side / 8: 1.0}
+    total = sum(w * _blur(visible, sigma) for sigma, w in weights.items())
+    reached = sum(w * _blur(known, sigma) for sigma, w in weights.items())
+    return compose(mask, total / (reached + 1e-6), visible)
+
+
 class CombinerNet(nn.Module):
     """The learned residual: four residual blocks of width 64 modulated by the pooled category
     vector.

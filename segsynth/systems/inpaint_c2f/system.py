@@ -62,6 +62,7 @@ class InpaintC2F:
         optimizer: Mapping[str, Any] | None = None,
         combiner: Combiner = "learned",
         combiner_width: int = 64,
+        anchored: bool = False,
         augmentation: tuple[float, float] = (0.5, 0.1),
         coarse: Literal["gt", "mix"] = "mix",
         gt_steps: int = 0,
@@ -79,6 +80,10 @@ class InpaintC2F:
         in training, value when sampling). ``microbatches``: parts of a batch over which gradients
         are accumulated.
         """
+        if anchored and param != "v":
+            raise UserError(
+                f"system.anchored needs system.param 'v', found '{param}'; set one of them"
+            )
         every = configure(Levels, levels or {}, "system.levels").build()
         top = 1 if train == "lcg" else _level_number(train, len(every))
         lcg = {"tokens": 10, "dim": 1024, "drop": 0.1, "negative": "opposite"} | dict(lcg or {})
@@ -89,6 +94,7 @@ class InpaintC2F:
                 levels=every[:top],
                 combiner=combiner,
                 combiner_width=combiner_width,
+                anchored=anchored,
                 augmentation=augmentation[1],
                 param=param,
                 schedule=schedule,
@@ -125,6 +131,11 @@ class InpaintC2F:
     def outputs(self) -> tuple[str, ...]:
         """The filled image, and that of every lower level."""
         return ("image", *(f"level{i}" for i in range(1, self.top)))
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The input with a white hole, every level's fill from the lowest up, and the truth."""
+        return ("masked", *self.outputs[1:], "image", "truth")
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -235,12 +246,12 @@ class InpaintC2F:
             scores |= self._score(
                 f"level{i}__", normalise(outputs[f"level{i}"]), x, m, batch["valid"]
             )
-        pictures = {"masked": compose(mask, jnp.full_like(batch["image"], 255), batch["image"])}
-        pictures |= {name: outputs[name] for name in (*self.outputs[1:], "image")}
-        return clu.metrics.Collection.create_collection(**scores), {
-            **pictures,
+        pictures = {
+            "masked": compose(mask, jnp.full_like(batch["image"], 255), batch["image"]),
             "truth": batch["image"],
+            **outputs,
         }
+        return clu.metrics.Collection.create_collection(**scores), pictures
 
     def synthesize(
         self, predict: CompiledPredict, inputs: Mapping[str, np.ndarray], key: PRNGKey

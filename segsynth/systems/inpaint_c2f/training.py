@@ -88,12 +88,13 @@ class Objective:
         alpha, sigma = level.schedule(cascade.schedule).alpha_sigma(example["t"])
         x_t = add_noise(x, example["eps"], alpha, sigma)
         rows = cascade.rows(nets, example["category"], example["null"])
-        condition, aug = None, None
+        c, condition, aug = None, None, None
         if level.index > 1:
             aug = example["aug"]
             c = cascade.condition(nets, level, example["lower"], x, m, rows)
             condition = cascade.augment(c, x, m, aug, example["aug_eps"])
         prediction = cascade.denoise(nets, level, x_t, x, m, condition, example["t"], aug, rows)
+        prediction = cascade.add_anchor(prediction, level, example["t"], cascade.anchor(x, m, c))
         x0_hat, eps_hat = x0_eps_from(prediction, x_t, alpha, sigma, cascade.param)
         return self.losses.terms(
             eps=example["eps"],
