@@ -126,13 +126,13 @@ def _demo() -> ConfigDict:
         "widths": ((32, 64), (32, 64), (32, 64)),
         "blocks": ((1, 1), (1, 1), (1, 1)),
         "attn_grids": ((8,), (8,), (8,)),
-        "steps": (4, 3, 2),
+        "steps": (2, 1, 1),
         "cfg": (1.2, 1.1, 1.0),
         "gain": (1.0, 0.75, 0.5),
         "shift": (-2.77, -1.39, -1.39),
         "remat": (False, False, False),
         "up": (0.05, 0.1, 0.1),
-        "t_start": (1.0, 0.6, 0.4),
+        "t_start": (1.0, 1.0, 1.0),
     }
     steps = {"lcg": 1500, "level1": 700, "level2": 800, "level3": 600}
     config = _base(levels, steps, dict.fromkeys(steps, 16))
@@ -170,7 +170,7 @@ def _smoke() -> ConfigDict:
 
 def _photos() -> ConfigDict:
     config = _demo()
-    config.data.update({"source": "folder", "scale": (0.5, 1.0)})
+    config.data.update({"source": "folder", "scale": (0.5, 1.0), "cache": False})
     config.eval.examples = -1
     return config
 

@@ -15,7 +15,9 @@ def parser() -> cli.Flags:
     flags.add_argument("--run", required=True, metavar="DIR", help="workdir of a training")
     flags.add_argument("--phase", default="", help="the last one that was trained by default")
     flags.add_argument("--step", default="newest", help="a number, 'newest' or 'best'")
-    flags.add_argument("--output", default="", metavar="DIR", help="<run>/eval by default")
+    flags.add_argument(
+        "--output", default="", metavar="DIR", help="<run>/eval/<data>-<split>-<step>"
+    )
     flags.add_argument(
         "--data-root", default="", metavar="DIR", help="evaluate on this folder of pictures instead"
     )

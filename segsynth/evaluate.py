@@ -93,12 +93,12 @@ def evaluate_run(
       path: the run directory.
       phase: which phase; the last one trained by default.
       step: a number, "newest" or "best".
-      output: folder of the results; ``<run>/eval`` by default.
+      output: folder of the results; ``<run>/eval/<data>-<split>-<step>`` by default.
       data_root: evaluate on another folder of pictures than the run was trained on.
       split: of the data; the config's ``eval.split`` by default. "all" takes every picture of a
         folder.
       examples: how many; the config's ``eval.examples`` by default, -1 for all.
-      mesh: ``{"data": ..., "fsdp": ...}``; the run's own by default.
+      mesh: ``{"data": ..., "fsdp": ...}``; all devices as ``data`` by default.
 
     Returns:
       what was written: phase, step, n, data and ``metrics``.
@@ -111,7 +111,8 @@ def evaluate_run(
     settings["eval"] |= {"split": split or settings["eval"].get("split", "val")}
     if examples:
         settings["eval"]["examples"] = examples
-    plan = sharding.plan(**(mesh or run.config["mesh"]))
+    plan = sharding.plan(**(mesh or {}))
+    plan.check_batch(settings["eval"]["batch"], "eval.batch")
     system = systems.build(settings["system"])
     variables, step = references.load_trained(run, phase, system, plan, step)
     frozen = references.load_frozen(run, phase, system, plan)
@@ -127,7 +128,9 @@ def evaluate_run(
         "frozen": run.directory(phase).frozen(),
         "metrics": metrics,
     }
-    folder = pathlib.Path(output or run.path / "eval").absolute()
+    where = pathlib.Path(settings["data"].get("root") or settings["data"]["source"]).name
+    default = run.path / "eval" / f"{where}-{settings['eval']['split']}-{step}"
+    folder = pathlib.Path(output or default).absolute()
     if jax.process_index() == 0:
         write_json(folder / f"{phase}.json", record)  # makes the folder
         pictures.write_png(folder / f"{phase}.png", images.grid(drawn))

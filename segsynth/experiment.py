@@ -56,9 +56,14 @@ def train_and_evaluate(
     run = Run.create(workdir, config)
     plan = sharding.plan(**run.config["mesh"])
     log.info("%s: %d devices as %s", run.path, plan.mesh.size, dict(plan.mesh.shape))
+    waiting = [name for name in run.phases if run.directory(name).finished() is None]
+    for name in waiting:  # a mistake in the last phase must not wait for the first ones to train
+        _Phase.check(run, name, plan)
     results = {}
     with StopRequest() as stop:
         for name in run.phases:
+            if stop.asked:
+                raise Stopped(f"stopped before {name}; the same command continues")
             finished = run.directory(name).finished()
             if finished is None:
                 finished = _Phase.open(run, name, plan).train(stop)
@@ -86,17 +91,24 @@ class _Phase:
     evaluator: Evaluator
 
     @classmethod
-    def open(cls, run: Run, name: str, plan: sharding.Plan) -> "_Phase":
+    def check(cls, run: Run, name: str, plan: sharding.Plan) -> tuple[Any, System, Source]:
+        """Find what can be found wrong with a phase before anything compiles; return its parts."""
         settings = run.settings(name)
-        plan.check_batch(settings["train"]["global_batch"])
-        plan.check_batch(settings["eval"]["batch"])
+        plan.check_batch(settings["train"]["global_batch"], "train.global_batch")
+        plan.check_batch(settings["eval"]["batch"], "eval.batch")
         system = systems.build(settings["system"])
         if not isinstance(system, System):
             raise UserError(
                 f"{settings['system']['name']} has nothing to train; run launch/evaluate.py or "
                 "launch/predict.py"
             )
-        source = feed.check(settings, system)
+        references.check(run, name, system)
+        return settings, system, feed.check(settings, system)
+
+    @classmethod
+    def open(cls, run: Run, name: str, plan: sharding.Plan) -> "_Phase":
+        """Check a phase and load what it takes as frozen."""
+        settings, system, source = cls.check(run, name, plan)
         frozen = references.load_frozen(run, name, system, plan)
         return cls(run, name, plan, settings, system, source, frozen, Evaluator(system, plan))
 
@@ -196,7 +208,8 @@ class _Phase:
                 meter.add(scalars)
                 progress.advance()
                 stopping = stop.at(step)
-                if every.due("log", step) or every.due("checkpoint", step) or stopping:
+                last = step == self.total or stopping
+                if every.due("log", step) or every.due("checkpoint", step) or last:
                     self._log(step, meter, progress, writer)
                 if every.due("diagnose", step):
                     self._diagnose(state, batch, writer, step)

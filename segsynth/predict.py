@@ -138,7 +138,7 @@ def predict_files(
       UserError: a file or partner that is missing; nothing is half-written.
     """
     written = []
-    for example, target in _jobs(inputs, pathlib.Path(output)):
+    for example, target in list(_jobs(inputs, pathlib.Path(output))):
         outputs = synthesizer(**example, **options)
         target.parent.mkdir(parents=True, exist_ok=True)
         pictures.write_png(target, outputs["image"])
@@ -155,6 +155,8 @@ def _jobs(
     fixed = {k: v for k, v in inputs.items() if k not in spatial}
     folders = [name for name, path in spatial.items() if path.is_dir()]
     if not folders:
+        if output.is_dir():
+            raise UserError(f"--output {output} is a folder; give the name of a PNG file")
         yield {**spatial, **fixed}, output
         return
     lead = next(iter(spatial))
@@ -164,9 +166,7 @@ def _jobs(
             f"--{folders[0]} is a folder and --{files[0]} is not; give files for all inputs or "
             "folders for all"
         )
-    listed = {
-        name: {p.stem: p for p in pictures.list_pictures(path)} for name, path in spatial.items()
-    }
+    listed = {name: _by_stem(path) for name, path in spatial.items()}
     for stem in sorted(listed[lead]):
         lacking = [name for name in listed if stem not in listed[name]]
         if lacking:
@@ -178,3 +178,14 @@ def _jobs(
             {**{name: files[stem] for name, files in listed.items()}, **fixed},
             output / f"{stem}.png",
         )
+
+
+def _by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Return the pictures below a folder by their path in it without suffix."""
+    found: dict[str, pathlib.Path] = {}
+    for path in pictures.list_pictures(folder):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        if stem in found:
+            raise UserError(f"{found[stem]} and {path} differ in their suffix only; keep one")
+        found[stem] = path
+    return found

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Float, Int
 
+from segsynth.errors import UserError
 from segsynth.types import Array, Params
 
 
@@ -69,6 +70,12 @@ def accumulate(
     every ``microbatches``-th one.
     """
     gradient = jax.grad(loss, has_aux=True)
+    size = jax.tree.leaves(batch)[0].shape[0]
+    if microbatches < 1 or size % microbatches:
+        raise UserError(
+            f"a batch of {size} cannot be taken in {microbatches} equal parts; set "
+            "system.microbatches to a divisor of train.global_batch"
+        )
     if microbatches == 1:
         return gradient(params, batch)
     parts = jax.tree.map(

@@ -2,6 +2,7 @@
 it.
 """
 
+import datetime
 import logging
 import math
 import sys
@@ -101,5 +102,5 @@ class Progress:
             loss,
             means["examples_per_second"],
             100 * means["data_wait"],
-            time.strftime("%H:%M:%S", time.gmtime(left)),
+            datetime.timedelta(seconds=round(left)),
         )

@@ -62,6 +62,20 @@ def digest(tree: Any) -> str:
     return sha.hexdigest()
 
 
+def check(run: Run, phase: str, system: Predictor) -> None:
+    """Raise :class:`UserError` unless every frozen network of a phase has a reference that names a
+    phase.
+    """
+    references = run.settings(phase)["frozen"]
+    for name in system.frozen:
+        if name not in references:
+            raise UserError(
+                f"phase {phase} needs the frozen network {name}; set phases.{phase}.frozen.{name} "
+                "to 'phase:<name>' or 'run:<directory>#<phase>'"
+            )
+        resolve(references[name], run)
+
+
 def load_frozen(run: Run, phase: str, system: Predictor, plan: Plan) -> dict[str, Any]:
     """Return the frozen networks of a phase, and keep in the run which they were.
 
@@ -70,13 +84,8 @@ def load_frozen(run: Run, phase: str, system: Predictor, plan: Plan) -> dict[str
     Raises :class:`UserError` when a network has no reference, or is not the one that the phase
     began with.
     """
+    check(run, phase, system)
     references = run.settings(phase)["frozen"]
-    missing = [name for name in system.frozen if name not in references]
-    if missing:
-        raise UserError(
-            f"phase {phase} needs the frozen network {missing[0]}; "
-            f"set phases.{phase}.frozen.{missing[0]} to 'phase:<name>' or 'run:<directory>#<phase>'"
-        )
     recorded, frozen, record = run.directory(phase).frozen(), {}, {}
     for name, spec in system.frozen.items():
         before = recorded.get(name, {})

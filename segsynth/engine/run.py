@@ -20,7 +20,10 @@ from segsynth.settings import merge, unknown
 
 #: Keys in which a resumed command may differ: they change where and how a run runs, not what it
 #: computes.
-FREE = ("mesh", "data_root", "root", "every", "workers", "tensorboard")
+FREE = (
+    *("mesh", "data_root", "root", "every", "eval", "workers", "cache", "on_error"),
+    "tensorboard",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Run:
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             before = read_json(file)
-            if before is not None:
+            if before is not None and run.begun():
                 _refuse_difference(before, run.config, run.path)
             if jax.process_index() == 0:  # several at once would take away each other's file
                 write_json(file, run.config)
@@ -129,16 +132,28 @@ class Run:
         }
         return merge({"frozen": {}, "init_from": {}}, shared, own)
 
+    def begun(self) -> bool:
+        """Whether any phase has something to lose: a checkpoint, or its end."""
+        return any(
+            self.directory(phase).finished() or _steps(self.directory(phase).checkpoints)
+            for phase in read_json(self.path / "config.json")["run"]
+        )
+
     def last_trained(self) -> str:
         """Return the last phase that has a checkpoint.
 
         Raises :class:`UserError` when none has.
         """
         for phase in reversed(self.phases):
-            folder = self.directory(phase).checkpoints
-            if folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir()):
+            if _steps(self.directory(phase).checkpoints):
                 return phase
         raise UserError(f"{self.path} holds no checkpoint yet; train it first")
+
+
+def _steps(folder: pathlib.Path) -> list[str]:
+    """Return the names of whole checkpoints."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return [child.name for child in found if child.name.isdigit()]
 
 
 def plain(value: Any) -> Any:

@@ -65,14 +65,13 @@ class Plan:
             for name, value in local.items()
         }
 
-    def check_batch(self, global_batch: int) -> None:
-        """Raise :class:`UserError` unless every device gets the same number of examples."""
+    def check_batch(self, global_batch: int, where: str) -> None:
+        """Raise :class:`UserError`, naming the key, unless the devices share it evenly."""
         if global_batch % self.mesh.size:
             raise UserError(
-                f"global batch {global_batch} is not divisible by the mesh of {self.mesh.size} "
-                "devices "
-                f"({dict(self.mesh.shape)}); set train.global_batch to a multiple, or "
-                "mesh.data to fewer devices"
+                f"{where} {global_batch} is not divisible by the mesh of {self.mesh.size} devices "
+                f"({dict(self.mesh.shape)}); set {where} to a multiple, or mesh.data to fewer "
+                "devices"
             )
 
 
@@ -82,6 +81,8 @@ def plan(data: int = -1, fsdp: int = 1) -> Plan:
     Raises :class:`UserError` when the devices do not suffice.
     """
     count = jax.device_count()
+    if fsdp < 1:
+        raise UserError(f"mesh.fsdp is {fsdp}; expected 1 or more")
     if data == -1:
         data = count // fsdp
     if data < 1 or data * fsdp > count or (data * fsdp != count and jax.process_count() > 1):

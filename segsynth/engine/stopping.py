@@ -25,6 +25,11 @@ class StopRequest:
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
 
+    @property
+    def asked(self) -> bool:
+        """Whether SIGTERM has come to this process."""
+        return self._asked
+
     def _ask(self, *_: object) -> None:
         self._asked = True
 

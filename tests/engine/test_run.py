@@ -55,6 +55,18 @@ def test_a_run_keeps_its_config_and_opens_again(tmp_path):
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == again.config
 
 
+def begun(run):
+    """Give a run something to lose."""
+    (run.directory("first").checkpoints / "1").mkdir(parents=True)
+    return run
+
+
+def test_a_config_that_trained_nothing_yet_may_be_mended(tmp_path):
+    Run.create(tmp_path, CONFIG)
+    assert Run.create(tmp_path, {**CONFIG, "seed": 5}).config["seed"] == 5
+    assert Run.open(tmp_path).config["seed"] == 5
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -66,14 +78,14 @@ def test_a_run_keeps_its_config_and_opens_again(tmp_path):
     ],
 )
 def test_another_config_is_refused_and_the_difference_named(tmp_path, path, value, message):
-    Run.create(tmp_path, CONFIG)
+    begun(Run.create(tmp_path, CONFIG))
     with pytest.raises(UserError, match=f"another config {message}; give another --workdir"):
         Run.create(tmp_path, _changed(path, value))
     assert Run.open(tmp_path).config["seed"] == 0
 
 
 def test_several_differences_are_counted(tmp_path):
-    Run.create(tmp_path, CONFIG)
+    begun(Run.create(tmp_path, CONFIG))
     with pytest.raises(UserError, match=r"\(name: tiny -> other and 1 more\)"):
         Run.create(tmp_path, {**CONFIG, "seed": 1, "name": "other"})
 
@@ -164,7 +176,7 @@ class OneNet:
         return TrainState.create(params=params, opt_state={}, ema=jax.tree.map(jnp.copy, params))
 
     # The protocols ask for these too; references read none of them.
-    inputs = targets = outputs = ()
+    inputs = targets = outputs = pictures = ()
     predict = eval_step = synthesize = train_step = init
 
 

@@ -66,6 +66,6 @@ def test_a_batch_is_split_over_all_devices_and_keeps_its_order(mesh):
 
 def test_a_batch_that_cannot_be_shared_out_is_refused():
     plan = sharding.plan()
-    plan.check_batch(16)
+    plan.check_batch(16, "train.global_batch")
     with pytest.raises(UserError, match="12 is not divisible by the mesh of 8 devices"):
-        plan.check_batch(12)
+        plan.check_batch(12, "train.global_batch")

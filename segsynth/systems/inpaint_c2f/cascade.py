@@ -129,6 +129,7 @@ class Cascade:
 
     def anchor(
         self,
+        level: Level,
         image: Float[Array, "b h w 3"],
         mask: Float[Array, "b h w 1"],
         condition: Float[Array, "b h w 3"] | None,
@@ -136,7 +137,9 @@ class Cascade:
         """Return the image from which an anchored network starts, or ``None`` without anchoring."""
         if not self.anchored:
             return None
-        return surrounding_colours(image, mask) if condition is None else condition
+        if condition is None:
+            return surrounding_colours(image, mask, level.side)
+        return condition
 
     def add_anchor(
         self,
@@ -205,7 +208,7 @@ class Cascade:
             aug = jnp.full(category.shape, self.augmentation)
             lower = self.augment(start, x, m, aug, jax.random.normal(aug_key, x.shape))
 
-        anchor = self.anchor(x, m, start)
+        anchor = self.anchor(level, x, m, start)
 
         def predict(x_t: Array, t: Array) -> Array:
             if level.guidance == 1.0:
@@ -265,6 +268,6 @@ class Cascade:
         alpha, sigma = level.schedule(self.schedule).alpha_sigma(t)
         x_t = add_noise(x, jax.random.normal(eps_key, x.shape), alpha, sigma)
         prediction = self.denoise(nets, level, x_t, x, m, lower, t, aug, rows)
-        prediction = self.add_anchor(prediction, level, t, self.anchor(x, m, c))
+        prediction = self.add_anchor(prediction, level, t, self.anchor(level, x, m, c))
         x0, _ = x0_eps_from(prediction, x_t, alpha, sigma, self.param)
         return compose(m, jnp.clip(x0, -1, 1), x)

@@ -57,14 +57,13 @@ def colour_correction(
 
 
 def surrounding_colours(
-    image: Float[Array, "b h w 3"], mask: Float[Array, "b h w 1"]
+    image: Float[Array, "b h w 3"], mask: Float[Array, "b h w 1"], side: int
 ) -> Float[Array, "b h w 3"]:
     """Fill the hole with the colours around it: Gaussian means at three scales, the finest that
-    reaches a known pixel prevailing; where none does, 0. Known pixels stay.
+    reaches a known pixel prevailing; where none does, 0. Known pixels stay. ``side``: the level's.
     """
     known = jnp.where(mask > 0.5, 0.0, 1.0)
     visible = compose(mask, jnp.zeros_like(image), image)
-    side = max(image.shape[1:3])
     # A scale counts four times as much as the next coarser one.
     weights = {side / 32: 16.0, side / 16: 4.0, side / 8: 1.0}
     total = sum(w * _blur(visible, sigma) for sigma, w in weights.items())

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from segsynth.diffusion.process import NoiseWeighting, noise_weight
+from segsynth.errors import UserError
 from segsynth.systems.inpaint_c2f.pyramid import compose, double, halve
 from segsynth.types import Array
 
@@ -70,6 +71,11 @@ class Losses:
     boundary: float = 0.1
     band: float = 1 / 64
     sigma: float = 2.0
+
+    def __post_init__(self):
+        """Refuse another number of weights than there are mask types."""
+        if len(self.kappa) != 4:
+            raise UserError(f"loss.kappa is {self.kappa}; give a weight for each of 4 mask types")
 
     def radius(self, side: int) -> int:
         """Return the radius of the boundary band in px."""

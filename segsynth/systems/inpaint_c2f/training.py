@@ -94,7 +94,8 @@ class Objective:
             c = cascade.condition(nets, level, example["lower"], x, m, rows)
             condition = cascade.augment(c, x, m, aug, example["aug_eps"])
         prediction = cascade.denoise(nets, level, x_t, x, m, condition, example["t"], aug, rows)
-        prediction = cascade.add_anchor(prediction, level, example["t"], cascade.anchor(x, m, c))
+        anchor = cascade.anchor(level, x, m, c)
+        prediction = cascade.add_anchor(prediction, level, example["t"], anchor)
         x0_hat, eps_hat = x0_eps_from(prediction, x_t, alpha, sigma, cascade.param)
         return self.losses.terms(
             eps=example["eps"],
