@@ -134,7 +134,7 @@ def _demo() -> ConfigDict:
         "up": (0.05, 0.1, 0.1),
         "t_start": (1.0, 1.0, 1.0),
     }
-    steps = {"lcg": 1500, "level1": 700, "level2": 800, "level3": 600}
+    steps = {"lcg": 1500, "level1": 900, "level2": 800, "level3": 600}
     config = _base(levels, steps, dict.fromkeys(steps, 16))
     config.system.lcg.update({"tokens": 4, "dim": 64})
     config.data.update({"length": 4096, "cache": True})

@@ -33,6 +33,11 @@ class Cascade:
 
     ``guidance``: the negative branch of classifier-free guidance. ``augmentation``: noise added to
     the combiner's output when sampling, in [0, 1).
+
+    ``anchored``: networks predict v of what is left once an anchor is subtracted - the condition of
+    an upper level, the surrounding colours at the lowest - so that they begin as the result below
+    them instead of as noise. The lowest level then sees its anchor in the hole of the known image,
+    which is 0 there otherwise. Same process, same losses.
     """
 
     levels: tuple[Level, ...]
@@ -102,7 +107,10 @@ class Cascade:
         rows: Float[Array, "b tokens dim"],
     ) -> Float[Array, "b h w 3"]:
         """Return the prediction of a level's network, which never sees ``image`` in the hole."""
-        known = compose(mask, jnp.zeros_like(image), image)
+        hole = jnp.zeros_like(image)
+        if self.anchored and lower is None:  # upper levels see their anchor as ``lower``
+            hole = surrounding_colours(image, mask, level.side)
+        known = compose(mask, hole, image)
         params = {"params": nets[f"level{level.index}"]["params"]}
         return self.level_net(level).apply(params, x_t, known, mask, lower, t, aug, rows)
 
