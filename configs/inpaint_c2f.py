@@ -11,7 +11,8 @@
       Places2 at 256 and 512 px: its pictures have no pixels to teach 1024. Also :ffhq and
       :celebahq, at 256, 512 and 1024 px. For accelerators; not run by us.
 
-What the demo reaches stands in docs/inpaint_c2f.md beside the command that printed it.
+Who overrides a phase's train.steps overrides its system.gt_steps (steps on the halved truth) and
+system.optimizer.decay_steps with it. What the demo reaches stands in docs/inpaint_c2f.md beside the command that printed it.
 """
 
 from ml_collections import ConfigDict

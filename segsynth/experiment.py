@@ -1,7 +1,7 @@
 """The only training loop: the phases of a config, in order, each on its own data.
 
 A finished phase is never repeated; an interrupted one continues from its newest readable
-checkpoint, on any number of devices, exactly as if it had not been interrupted: the data position
+checkpoint, on any number of devices, as if it had not been interrupted: the data position
 and every random number are functions of the step.
 """
 
