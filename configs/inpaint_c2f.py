@@ -12,7 +12,8 @@
       :celebahq, at 256, 512 and 1024 px. For accelerators; not run by us.
 
 Who overrides a phase's train.steps overrides its system.gt_steps (steps on the halved truth) and
-system.optimizer.decay_steps with it. What the demo reaches stands in docs/inpaint_c2f.md beside the command that printed it.
+system.optimizer.decay_steps with it. What the demo reaches stands in docs/inpaint_c2f.md beside
+the command that printed it.
 """
 
 from ml_collections import ConfigDict
@@ -120,7 +121,7 @@ def _phase(name: str, sides: tuple[int, ...], steps: int, batch: int) -> dict:
     }
 
 
-def _demo() -> ConfigDict:
+def _demo(steps: tuple[int, int, int, int] = (1500, 200, 600, 400)) -> ConfigDict:
     levels = {
         "res": (16, 32, 64),
         "patch": (1, 2, 4),
@@ -135,14 +136,14 @@ def _demo() -> ConfigDict:
         "up": (0.05, 0.1, 0.1),
         "t_start": (1.0, 1.0, 1.0),
     }
-    steps = {"lcg": 1500, "level1": 900, "level2": 800, "level3": 600}
-    config = _base(levels, steps, dict.fromkeys(steps, 16))
+    phases = dict(zip(("lcg", "level1", "level2", "level3"), steps, strict=True))
+    config = _base(levels, phases, dict.fromkeys(phases, 16))
     config.system.lcg.update({"tokens": 4, "dim": 64})
     config.data.update({"length": 4096, "cache": True})
     config.system.update({"combiner_width": 32, "anchored": True})
     config.system.ema = 0.99
     config.system.optimizer.update({"lr": 2e-3, "warmup": 50})
-    for name, count in steps.items():
+    for name, count in phases.items():
         config.phases[name].system.optimizer = {"decay_steps": count}
     return config
 
@@ -170,7 +171,7 @@ def _smoke() -> ConfigDict:
 
 
 def _photos() -> ConfigDict:
-    config = _demo()
+    config = _demo(steps=(600, 100, 200, 150))
     config.data.update({"source": "folder", "scale": (0.5, 1.0), "cache": False})
     config.eval.examples = -1
     return config
