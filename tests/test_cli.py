@@ -130,7 +130,7 @@ def test_training_refuses_wrong_arguments(launch, tmp_path, arguments, parts, mo
         ("--config.system.dtype=float17", ("float17",)),
         ("--config.phases.lcg.system.train=level9", ("level9", "'lcg'")),
         ("--config.data.source=scene", ("'scene'", "scenes", "folder")),
-        ("--config.data.source=folder", ("data.root is not set",)),
+        ("--config.data.source=folder", ("no folder of pictures is set",)),
         ("--config.mesh.fsdp=16", ("fsdp=16", "8 devices")),
         ("--config.phases.lcg.train.global_batch=12", ("12", "8 devices")),
         ("--config.system.levels.attn_grids=((3,),(),())", ("attn_grids",)),

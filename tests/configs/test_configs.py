@@ -104,7 +104,7 @@ def test_the_docstring_has_a_command_for_every_preset(file):
 )
 def test_a_preset_on_pictures_asks_for_them_in_one_line(file, preset, tmp_path):
     for overrides, found in (
-        ((), "data.root is not set"),
+        ((), "no folder of pictures is set"),
         ((f"--config.data_root={tmp_path}",), f"{tmp_path} holds no pictures"),
     ):
         run, _ = _run(file, preset, *overrides)
