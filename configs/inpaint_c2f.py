@@ -1,12 +1,12 @@
 """Coarse-to-fine diffusion inpainting with latent categories guidance.
 
   python launch/train.py --config configs/inpaint_c2f.py
-      The demo: procedural scenes, levels of 16, 32 and 64 px. About 15 minutes on two CPU cores.
+      The demo: procedural scenes, levels of 16, 32 and 64 px. 10 to 20 minutes on two CPU cores.
   python launch/train.py --config configs/inpaint_c2f.py:smoke
       Every phase for a few steps on tiny networks. About 2 minutes, nearly all of it compilation.
   python launch/train.py --config configs/inpaint_c2f.py:photos --config.data_root DIR
       Any folder of JPEG or PNG pictures (DIR/images/ or DIR itself, split by DIR/train.txt and
-      DIR/val.txt if there are any) at 16, 32 and 64 px. About 20 minutes on two CPU cores.
+      DIR/val.txt if there are any) at 16, 32 and 64 px.
   python launch/train.py --config configs/inpaint_c2f.py:places2 --config.data_root DIR
       Places2 at 256 and 512 px: its pictures have no pixels to teach 1024. Also :ffhq and
       :celebahq, at 256, 512 and 1024 px. For accelerators; not run by us.
