@@ -142,7 +142,8 @@ def test_training_refuses_values_that_do_not_work(launch, tmp_path, override, pa
 
 
 def test_a_workdir_of_another_config_is_refused(launch, tmp_path):
-    Run.create(tmp_path, {"name": "other", "run": ()})
+    other = Run.create(tmp_path, {"name": "other", "run": ("lcg",)})
+    (other.directory("lcg").checkpoints / "1").mkdir(parents=True)
     outcome = launch("train", *TINY, ONE_PHASE, "--workdir", tmp_path)
     _refused(outcome, f"{tmp_path} holds a run of another config", "give another --workdir")
 

@@ -190,7 +190,7 @@ def test_build_by_name(tmp_path):
     assert len(sources.build(config, "all")) == 4
     with pytest.raises(UserError, match=r"Unknown data\.source 'tape'\. Known: scenes, folder"):
         sources.build({"source": "tape"}, "train")
-    with pytest.raises(UserError, match=r"data\.root is not set"):
+    with pytest.raises(UserError, match="no folder of pictures is set"):
         sources.build({"source": "folder", "root": ""}, "train")
 
 
