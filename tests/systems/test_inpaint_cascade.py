@@ -12,7 +12,6 @@ import pytest
 from segsynth import systems
 from segsynth.data import masks
 from segsynth.diffusion.process import velocity
-from segsynth.errors import UserError
 from segsynth.systems.inpaint_c2f import pyramid
 from segsynth.systems.inpaint_c2f.cascade import Cascade
 
@@ -306,36 +305,6 @@ def test_evaluation_scores_every_level_and_baseline():
 
 
 # --- schedules -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["cfg", "gain"])
-@pytest.mark.parametrize("values", [(2.0, 2.0, 1.0), (1.0, 0.5, 0.75), (1.0, 2.0, 3.0)])
-def test_scales_that_do_not_fall_are_refused(name, values):
-    with pytest.raises(UserError, match=f"levels.{name} .* does not fall"):
-        build({**LEVELS, name: values})
-    build({**LEVELS, name: (2.0, 1.0, 0.5)})
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (dict(steps=(4, 3)), "levels.steps has 2 entries for 3 levels"),
-        (dict(res=(8, 16, 24)), "goes from 16 to 24"),
-        (dict(patch=(3, 1, 2)), "levels.res 8 is not a multiple of 6"),
-    ],
-)
-def test_other_inconsistent_levels_are_refused(change, message):
-    with pytest.raises(UserError, match=message):
-        build({**LEVELS, **change})
-
-
-def test_defaults_are_the_papers():
-    levels = build({}).cascade.levels
-    assert tuple(level.steps for level in levels) == PAPER_STEPS
-    assert tuple(level.side for level in levels) == (256, 512, 1024)
-    for name in ("guidance", "gain"):
-        values = [getattr(level, name) for level in levels]
-        assert values == sorted(set(values), reverse=True)
 
 
 @pytest.mark.parametrize("guided", [True, False])
