@@ -94,6 +94,11 @@ class Case:
         return jax.device_get(jax.jit(self.system.init)(jax.random.key(0)))
 
     @functools.cached_property
+    def variables(self):
+        learns = hasattr(self.system, "train_step")
+        return self.first.variables() if learns else {"params": {}, "model_state": {}}
+
+    @functools.cached_property
     def one(self):
         return On(self, sharding.plan(data=1))
 
@@ -267,6 +272,25 @@ def test_any_devices_agree_with_one(light, monkeypatch, mesh):
     assert all(len(x.sharding.device_set) == 8 for x in leaves)
 
 
+@pytest.mark.slow
+def test_frozen_networks_and_evaluation_agree_on_any_devices(case, monkeypatch):
+    monkeypatch.setattr(sharding, "MIN_SHARDED_ELEMENTS", 64)
+    plan, key = sharding.plan(data=2, fsdp=4), jax.random.key(3)
+    if hasattr(case.system, "train_step"):
+        one, rows = case.one.run(2)
+        many, scalars = On(case, plan).run(2)
+        _close(scalars, rows)
+        _close(many.params, one.params)
+    variables = case.variables
+    batch = {**case.batch, "valid": np.arange(BATCH) % 3 > 0}
+    batch["valid"] = batch["valid"].astype(np.float32)
+    judge = jax.jit(case.system.eval_step)
+    on_one, _ = judge(variables, case.frozen, batch, key)
+    everywhere = jax.device_put((variables, case.frozen, key), plan.replicated)
+    on_eight, _ = judge(*everywhere[:2], plan.put_batch(batch), everywhere[2])
+    _close(on_eight.compute(), on_one.compute(), atol=1e-4)
+
+
 def test_the_agreement_would_see_another_batch(light):
     one, _ = light.one.run(1)
     batch = make_batch((*light.system.inputs, *light.system.targets), seed=1)
@@ -311,10 +335,8 @@ def _kind(x):
 def answer(case):
     """The inputs and what ``predict`` makes of them."""
     inputs = {name: make_batch((name,))[name] for name in case.system.inputs}
-    learns = hasattr(case.system, "train_step")
-    variables = case.first.variables() if learns else {"params": {}, "model_state": {}}
-    outputs = case.predict(variables, case.frozen, inputs, jax.random.key(0))
-    return variables, inputs, jax.device_get(outputs)
+    outputs = case.predict(case.variables, case.frozen, inputs, jax.random.key(0))
+    return case.variables, inputs, jax.device_get(outputs)
 
 
 def test_predict_gives_its_declared_outputs_in_range(case, answer):

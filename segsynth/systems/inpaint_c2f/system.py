@@ -7,7 +7,9 @@ foreground, and guidance falls from level to level.
 
 One phase trains one level: ``train="lcg"`` the category tables with level 1, ``train="level<l>"``
 level l and its combiner under the frozen lower ones. Batches hold ``image`` uint8 (b, h, w, 3),
-``mask`` uint8 (b, h, w, 1), 1 = hole, and ``mask_type`` or ``category`` int32 (b,).
+``mask`` uint8 (b, h, w, 1), 1 = hole, and ``mask_type`` or ``category`` int32 (b,). A phase whose
+pictures are larger than its level (``data.resolution`` = its side times a power of two) trains and
+is judged on what the pyramid makes of them: exactly what the level is given inside the cascade.
 """
 
 import dataclasses
@@ -231,9 +233,11 @@ class InpaintC2F:
 
         The class asked for is background, as a user who only has a hole would ask.
         """
-        category = jnp.zeros(batch["mask"].shape[:1], jnp.int32)
-        outputs = self.predict(variables, frozen, {**batch, "category": category}, key)
-        image, mask = normalise(batch["image"]), batch["mask"].astype(jnp.float32)
+        image, mask = self._at_level(batch)
+        seen = to_uint8(image)
+        category = jnp.zeros(mask.shape[:1], jnp.int32)
+        inputs = {"image": seen, "mask": mask.astype(jnp.uint8), "category": category}
+        outputs = self.predict(variables, frozen, inputs, key)
         fills = {
             "": normalise(outputs["image"]),
             "mean_colour__": baselines.mean_colour(image, mask),
@@ -247,8 +251,8 @@ class InpaintC2F:
                 f"level{i}__", normalise(outputs[f"level{i}"]), x, m, batch["valid"]
             )
         pictures = {
-            "masked": compose(mask, jnp.full_like(batch["image"], 255), batch["image"]),
-            "truth": batch["image"],
+            "masked": compose(mask, jnp.full_like(seen, 255), seen),
+            "truth": seen,
             **outputs,
         }
         return clu.metrics.Collection.create_collection(**scores), pictures
@@ -271,11 +275,23 @@ class InpaintC2F:
         self, state: TrainState, frozen: Frozen, batch: Batch, key: PRNGKey
     ) -> dict[str, Array]:
         draw_key, lower_key = jax.random.split(key)
-        image, mask = normalise(batch["image"]), batch["mask"].astype(jnp.float32)
+        image, mask = self._at_level(batch)
         draws = self.objective.draw(batch["mask_type"], image, draw_key)
         nets = _networks(state.params, state.model_state, frozen)
         lower = self.objective.lower(nets, image, mask, draws, state.step, lower_key)
         return {"image": image, "mask": mask, "lower": lower, **draws}
+
+    def _at_level(self, batch: Batch) -> tuple[Array, Array]:
+        """Return image and mask of a batch at the side of this phase's level."""
+        side, given = self.cascade.levels[-1].side, batch["image"].shape[1]
+        halvings = max(0, (given // side).bit_length() - 1)
+        if given != side * 2**halvings:
+            raise UserError(
+                f"data.resolution is {given} where level {self.top} has {side} px; give {side} "
+                "times a power of two"
+            )
+        image, mask = normalise(batch["image"]), batch["mask"].astype(jnp.float32)
+        return build_pyramid(image, mask, halvings + 1)[0]
 
     def _score(self, prefix: str, fill: Array, image: Array, mask: Array, valid: Array) -> dict:
         radius = self.objective.losses.radius(image.shape[1])
