@@ -27,16 +27,20 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass
 class Evaluator:
-    """Runs one system's ``eval_step``; compiled once, whatever the number of passes."""
+    """Runs one system's ``eval_step``; compiled once, whatever the number of passes. ``rows``: how
+    many examples' pictures are kept.
+    """
 
     system: Predictor
     plan: sharding.Plan
+    rows: int = 8
 
     @functools.cached_property
     def _step(self) -> Any:
         def step(variables: Variables, frozen: Frozen, batch: Any, key: PRNGKey) -> Any:
             metrics, drawn = self.system.eval_step(variables, frozen, batch, key)
-            gathered = jax.lax.with_sharding_constraint(drawn, self.plan.replicated)
+            few = {name: pictures[: self.rows] for name, pictures in drawn.items()}
+            gathered = jax.lax.with_sharding_constraint(few, self.plan.replicated)
             return jax.lax.with_sharding_constraint(metrics, self.plan.replicated), gathered
 
         return jax.jit(step)
@@ -52,7 +56,7 @@ class Evaluator:
         batches: Iterable[Mapping[str, np.ndarray]],
         key: PRNGKey,
     ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Return the metrics over all batches, and the pictures of the first one.
+        """Return the metrics over all batches, and the first ``rows`` pictures of the first one.
 
         ``batches`` holds this process's rows. The same ``key`` gives the same numbers at every
         call.
@@ -116,13 +120,14 @@ def evaluate_run(
     system = systems.build(settings["system"])
     variables, step = references.load_trained(run, phase, system, plan, step)
     frozen = references.load_frozen(run, phase, system, plan)
-    with feed.evaluation(settings, system, seed=run.config["seed"]) as batches:
+    opened = feed.Sources()
+    with feed.evaluation(settings, system, seed=run.config["seed"], opened=opened) as batches:
         key = evaluation_key(run.config["seed"], plan)
         metrics, drawn = Evaluator(system, plan)(variables, frozen, batches, key)
     record = {
         "phase": phase,
         "step": step,
-        "n": feed.evaluation_size(settings),
+        "n": feed.evaluation_size(settings, opened),
         "data": {key: settings["data"].get(key, "") for key in ("source", "root", "resolution")}
         | {"split": settings["eval"]["split"]},
         "frozen": run.directory(phase).frozen(),

@@ -22,7 +22,6 @@ from ml_collections import ConfigDict
 
 from segsynth import systems
 from segsynth.data import feed, pictures
-from segsynth.data.sources import Source
 from segsynth.engine import images, model_card, references, sharding, writers
 from segsynth.engine.checkpoints import Checkpoints
 from segsynth.engine.progress import Meter, Progress
@@ -31,7 +30,7 @@ from segsynth.engine.stopping import StopRequest
 from segsynth.engine.tables import metrics_table
 from segsynth.errors import UserError
 from segsynth.evaluate import Evaluator, evaluation_key
-from segsynth.system import System, TrainState
+from segsynth.system import Diagnosable, System, TrainState
 from segsynth.types import Frozen, PRNGKey
 
 log = logging.getLogger(__name__)
@@ -57,8 +56,9 @@ def train_and_evaluate(
     plan = sharding.plan(**run.config["mesh"])
     log.info("%s: %d devices as %s", run.path, plan.mesh.size, dict(plan.mesh.shape))
     waiting = [name for name in run.phases if run.directory(name).finished() is None]
+    opened = feed.Sources()
     for name in waiting:  # a mistake in the last phase must not wait for the first ones to train
-        _Phase.check(run, name, plan)
+        _Phase.check(run, name, plan, opened)
     results = {}
     with StopRequest() as stop:
         for name in run.phases:
@@ -66,7 +66,7 @@ def train_and_evaluate(
                 raise Stopped(f"stopped before {name}; the same command continues")
             finished = run.directory(name).finished()
             if finished is None:
-                finished = _Phase.open(run, name, plan).train(stop)
+                finished = _Phase.open(run, name, plan, opened).train(stop)
             else:
                 log.info("%s: finished before, at step %d", name, finished["step"])
             results[name] = finished
@@ -86,13 +86,17 @@ class _Phase:
     plan: sharding.Plan
     settings: Mapping[str, Any]
     system: System
-    source: Source
+    opened: feed.Sources
     frozen: Frozen
     evaluator: Evaluator
 
     @classmethod
-    def check(cls, run: Run, name: str, plan: sharding.Plan) -> tuple[Any, System, Source]:
-        """Find what can be found wrong with a phase before anything compiles; return its parts."""
+    def check(
+        cls, run: Run, name: str, plan: sharding.Plan, opened: feed.Sources
+    ) -> tuple[Mapping[str, Any], System]:
+        """Find what can be found wrong with a phase before anything compiles; return its settings
+        and system.
+        """
         settings = run.settings(name)
         plan.check_batch(settings["train"]["global_batch"], "train.global_batch")
         plan.check_batch(settings["eval"]["batch"], "eval.batch")
@@ -102,15 +106,21 @@ class _Phase:
                 f"{settings['system']['name']} has nothing to train; run launch/evaluate.py or "
                 "launch/predict.py"
             )
+        if settings["every"].get("diagnose", 0) and not isinstance(system, Diagnosable):
+            raise UserError(
+                f"every.diagnose is {settings['every']['diagnose']}, and "
+                f"{settings['system']['name']} has nothing to diagnose; set it to 0"
+            )
         references.check(run, name, system)
-        return settings, system, feed.check(settings, system)
+        feed.check(settings, system, opened)
+        return settings, system
 
     @classmethod
-    def open(cls, run: Run, name: str, plan: sharding.Plan) -> "_Phase":
+    def open(cls, run: Run, name: str, plan: sharding.Plan, opened: feed.Sources) -> "_Phase":
         """Check a phase and load what it takes as frozen."""
-        settings, system, source = cls.check(run, name, plan)
+        settings, system = cls.check(run, name, plan, opened)
         frozen = references.load_frozen(run, name, system, plan)
-        return cls(run, name, plan, settings, system, source, frozen, Evaluator(system, plan))
+        return cls(run, name, plan, settings, system, opened, frozen, Evaluator(system, plan))
 
     @property
     def total(self) -> int:
@@ -198,7 +208,7 @@ class _Phase:
         seed = self.run.config["seed"]
         with (
             feed.training(
-                self.settings, self.system, seed=seed, start_step=start, source=self.source
+                self.settings, self.system, seed=seed, start_step=start, opened=self.opened
             ) as batches,
             Progress(self.name, start, self.total) as progress,
         ):
@@ -249,13 +259,12 @@ class _Phase:
 
     def _evaluate(self, state: TrainState, writer: writers.Writer, step: int) -> dict[str, float]:
         seed = self.run.config["seed"]
-        with feed.evaluation(self.settings, self.system, seed=seed) as batches:
+        with feed.evaluation(self.settings, self.system, seed=seed, opened=self.opened) as batches:
             key = evaluation_key(seed, self.plan)
             metrics, drawn = self.evaluator(state.variables(), self.frozen, batches, key)
         writer.write_scalars(step, {f"eval/{name}": value for name, value in metrics.items()})
         if jax.process_index() == 0:
-            rows = self.settings["eval"].get("rows", 8)
-            grid = images.grid({name: value[:rows] for name, value in drawn.items()})
+            grid = images.grid(drawn)
             samples = self.run.directory(self.name).samples
             samples.mkdir(exist_ok=True)
             pictures.write_png(samples / f"{step:08d}.png", grid)

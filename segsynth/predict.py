@@ -56,6 +56,7 @@ class Synthesizer:
     def __init__(self, system: Predictor, variables: Variables, frozen: Frozen):
         self.system = system
         self._variables, self._frozen = variables, frozen
+        self._said: set[str] = set()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -81,6 +82,10 @@ class Synthesizer:
             name: _to_array(name, inputs.get(name, modalities.get(name).default), mask_polarity)
             for name in self.inputs
         }
+        for remark in self.system.remarks(self._variables, self._frozen, arrays):
+            if remark not in self._said:
+                self._said.add(remark)
+                log.warning("%s", remark)
         return self.system.synthesize(self._predict, arrays, jax.random.key(seed))
 
     def _predict(
@@ -122,7 +127,11 @@ def _choice(modality: modalities.Modality, value: Any) -> int:
         if value not in modality.choices:
             raise UserError(unknown(value, modality.choices, modality.name))
         return modality.choices.index(value)
-    return int(value)
+    index = int(value)
+    if modality.choices and not 0 <= index < len(modality.choices):
+        names = ", ".join(f"{i} {name}" for i, name in enumerate(modality.choices))
+        raise UserError(f"{modality.name} is {index}; expected one of {names}")
+    return index
 
 
 def predict_files(

@@ -114,10 +114,25 @@ class Predictor(Protocol):
         """
         ...
 
+    def remarks(
+        self, variables: Variables, frozen: Frozen, inputs: Mapping[str, np.ndarray]
+    ) -> tuple[str, ...]:
+        """Return what a user should know of the answer to ``inputs``, a line each; mostly none."""
+        ...
+
     def synthesize(
         self, predict: CompiledPredict, inputs: Mapping[str, np.ndarray], key: PRNGKey
     ) -> dict[str, np.ndarray]:
         """Answer for one example of any size on the host: pad, ``predict``, undo the padding."""
+        ...
+
+
+@runtime_checkable
+class Diagnosable(Protocol):
+    """A system whose training can be looked into; ``every.diagnose`` asks for it."""
+
+    def diagnose(self, state: TrainState, frozen: Frozen, batch: Batch, key: PRNGKey) -> Scalars:
+        """Return scalars about one step that costs more than the step itself."""
         ...
 
 

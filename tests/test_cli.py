@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from test_resume import ONE_PHASE, TINY
 
+import segsynth
 from segsynth import cli
 from segsynth.data import pictures
 from segsynth.engine.run import Run
+from segsynth.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = f"{ROOT}/configs/inpaint_c2f.py"
@@ -131,6 +133,7 @@ def test_training_refuses_wrong_arguments(launch, tmp_path, arguments, parts, mo
         ("--config.phases.lcg.system.train=level9", ("level9", "'lcg'")),
         ("--config.data.source=scene", ("'scene'", "scenes", "folder")),
         ("--config.data.source=folder", ("no folder of pictures is set",)),
+        ("--config.eval.examples=0", ("eval.examples is 0", "-1 for all")),
         ("--config.mesh.fsdp=16", ("fsdp=16", "8 devices")),
         ("--config.phases.lcg.train.global_batch=12", ("12", "8 devices")),
         ("--config.system.levels.attn_grids=((3,),(),())", ("attn_grids",)),
@@ -142,7 +145,7 @@ def test_training_refuses_values_that_do_not_work(launch, tmp_path, override, pa
 
 
 def test_a_workdir_of_another_config_is_refused(launch, tmp_path):
-    other = Run.create(tmp_path, {"name": "other", "run": ("lcg",)})
+    other = Run.create(tmp_path, {"name": "other", "run": ("lcg",), "phases": {"lcg": {}}})
     (other.directory("lcg").checkpoints / "1").mkdir(parents=True)
     outcome = launch("train", *TINY, ONE_PHASE, "--workdir", tmp_path)
     _refused(outcome, f"{tmp_path} holds a run of another config", "give another --workdir")
@@ -287,3 +290,11 @@ def test_a_run_predicts_and_is_evaluated(launch, trained, picture, monkeypatch):
     code, lines = launch("evaluate", "--run", trained, "--output", picture / "eval", "--step", "2")
     assert code == 0, lines
     assert {p.name for p in (picture / "eval").iterdir()} == {"lcg.json", "lcg.png"}
+
+
+def test_a_class_by_number_is_range_checked(trained, picture):
+    synthesizer = segsynth.load(trained)
+    with pytest.raises(
+        UserError, match="category is 7; expected one of 0 background"
+    ):
+        synthesizer(image=picture / "a.png", mask=picture / "m.png", category=7)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 
@@ -11,7 +11,8 @@ from segsynth.data.cache import Cached
 from segsynth.data.mask_transform import InpaintingMask
 from segsynth.data.masks import InpaintingMasks, InstanceShapes
 from segsynth.data.sources import Source
-from segsynth.data.transforms import CropResize, Flip, Transform
+from segsynth.data.transforms import CropResize, Flip, Resize, Transform
+from segsynth.errors import UserError
 from segsynth.settings import configure
 
 
@@ -34,18 +35,24 @@ class Reader(Protocol):
 class DataConfig:
     """The keys of a config's ``data`` section.
 
-    ``source``: "scenes" or "folder". ``root``: the folder. ``resolution``: side of a training
-    example in px. ``length``, ``eval_length``, ``seed``: of procedural worlds. ``scale``: range of
-    a random crop's side as a share of the picture's short side. ``flip``: probability. ``mask``,
+    ``source``: a name of `segsynth.data.sources.REGISTRY`. ``root``: its folder. ``resolution``:
+    side of a training example in px, cut from the picture. ``frame``: instead, height and width to
+    which whole pictures are resampled. ``ids``: how street scenes number the classes, "published"
+    or "train" (`segsynth.data.layouts.joined.Ids`). ``make_coarse``: make coarse labels from fine
+    ones. ``length``, ``eval_length``, ``seed``: of procedural worlds. ``scale``: range of a random
+    crop's side as a share of the picture's short side. ``flip``: probability. ``mask``,
     ``eval_mask``: settings of the hole masks in training and evaluation
-    (`segsynth.data.masks.inpainting.InpaintingMasks`); empty = no mask. ``workers``: worker
-    processes. ``cache``: keep examples in memory once read (`segsynth.data.cache.Cached`).
+    (`segsynth.data.masks.inpainting.InpaintingMasks`); empty = no mask. ``workers``:
+    worker processes. ``cache``: keep examples in memory once read (`segsynth.data.cache.Cached`).
     ``min_side``, ``on_error``, ``val_share``: of a folder (`segsynth.data.folder.Folder`).
     """
 
     source: str
     resolution: int
     root: str = ""
+    frame: tuple[int, ...] = ()
+    ids: Literal["published", "train"] = "published"
+    make_coarse: bool = False
     length: int = 1_000_000
     eval_length: int = 10_000
     seed: int = 0
@@ -59,24 +66,42 @@ class DataConfig:
     val_share: float = 0.1
     cache: bool = False
 
-    def open(self, split: str) -> Source:
-        """Open the source."""
-        source = sources.build(dataclasses.asdict(self), split)
-        return Cached(source) if self.cache else source
+
+class Sources:
+    """The sources of a run, each opened once: phases and evaluations of the same data share one
+    reading of a folder's headers, and one cache.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, Source] = {}
+
+    def open(self, data: DataConfig, split: str) -> Source:
+        """Return the source of ``data``; raises :class:`UserError` if it cannot be read."""
+        settings = dataclasses.asdict(data)
+        key = repr(([(k, settings[k]) for k in sorted(settings) if k not in _NOT_READ], split))
+        if key not in self._open:
+            source = sources.build(settings, split)
+            self._open[key] = Cached(source) if data.cache else source
+        return self._open[key]
 
 
-def check(settings: Mapping[str, Any], system: Reader) -> Source:
-    """Open the data of evaluation and of training, and return the latter.
+#: Keys of :class:`DataConfig` at which no source looks.
+_NOT_READ = ("scale", "flip", "mask", "eval_mask", "workers")
+
+
+def check(settings: Mapping[str, Any], system: Reader, opened: Sources) -> None:
+    """Open the data of evaluation and of training.
 
     Raises :class:`UserError` for data that cannot be read or lack what ``system`` needs: ask before
     anything is compiled.
     """
+    if settings["eval"].get("examples", -1) == 0:
+        raise UserError("eval.examples is 0; give a number of examples, or -1 for all")
     data = configure(DataConfig, settings["data"], "data")
-    judged = data.open(settings["eval"].get("split", "val"))
+    judged = opened.open(data, settings["eval"].get("split", "val"))
     _keys(system, judged, _masks(data.eval_mask, judged, "eval_mask"), data.source, settings)
-    source = data.open(settings["train"].get("split", "train"))
+    source = opened.open(data, settings["train"].get("split", "train"))
     _keys(system, source, _masks(data.mask, source, "mask"), data.source, settings)
-    return source
 
 
 def training(
@@ -85,15 +110,13 @@ def training(
     *,
     seed: int,
     start_step: int,
-    source: Source | None = None,
+    opened: Sources | None = None,
 ) -> pipeline.Batches:
-    """Return endless shuffled batches of this process from ``start_step`` on; ``source`` is what
-    :func:`check` opened, if it did.
-    """
+    """Return endless shuffled batches of this process from ``start_step`` on."""
     data = configure(DataConfig, settings["data"], "data")
-    source = source or data.open(settings["train"].get("split", "train"))
+    source = (opened or Sources()).open(data, settings["train"].get("split", "train"))
     transforms = [
-        CropResize(data.resolution, data.scale),
+        _sized(data, CropResize(data.resolution, data.scale)),
         Flip(data.flip),
         *_masks(data.mask, source, "mask"),
     ]
@@ -110,14 +133,16 @@ def training(
     )
 
 
-def evaluation(settings: Mapping[str, Any], system: Reader, *, seed: int) -> pipeline.Batches:
+def evaluation(
+    settings: Mapping[str, Any], system: Reader, *, seed: int, opened: Sources | None = None
+) -> pipeline.Batches:
     """Return one pass over the evaluation split, the same at every call; padded examples have
     ``valid`` = 0.
     """
     data = configure(DataConfig, settings["data"], "data")
-    source = data.open(settings["eval"].get("split", "val"))
+    source = (opened or Sources()).open(data, settings["eval"].get("split", "val"))
     transforms = [
-        CropResize(data.resolution, random=False),
+        _sized(data, CropResize(data.resolution, random=False)),
         *_masks(data.eval_mask, source, "eval_mask"),
     ]
     return pipeline.eval_batches(
@@ -132,12 +157,20 @@ def evaluation(settings: Mapping[str, Any], system: Reader, *, seed: int) -> pip
     )
 
 
-def evaluation_size(settings: Mapping[str, Any]) -> int:
+def evaluation_size(settings: Mapping[str, Any], opened: Sources | None = None) -> int:
     """Return how many examples :func:`evaluation` gives, padding not counted."""
     data = configure(DataConfig, settings["data"], "data")
-    available = len(data.open(settings["eval"].get("split", "val")))
+    available = len((opened or Sources()).open(data, settings["eval"].get("split", "val")))
     limit = _limit(settings)
     return available if limit is None else min(available, limit)
+
+
+def _sized(data: DataConfig, crop: CropResize) -> Transform:
+    if not data.frame:
+        return crop
+    if len(data.frame) != 2:
+        raise UserError(f"data.frame is {data.frame}, expected (height, width) in px")
+    return Resize((data.frame[0], data.frame[1]))
 
 
 def _limit(settings: Mapping[str, Any]) -> int | None:

@@ -95,18 +95,21 @@ class Checkpoints:
     ) -> None:
         """Save asynchronously; ``state`` may be donated to a step once this returns.
 
-        Raises :class:`UserError` when ``metrics`` lack the one that decides which is best, and when
-        the disk is full.
+        Raises :class:`UserError` when ``metrics`` lack the one that decides which is best - the
+        state is saved nevertheless - and when the disk is full.
         """
         if step in self.steps:
             return
-        if metrics and self._best and self._best not in metrics:
-            raise UserError(unknown(self._best, metrics, "the evaluation (eval.best)"))
+        misnamed = metrics and self._best and self._best not in metrics
         args = {name: ocp.args.StandardSave(tree) for name, tree in _items(state).items()}
         with self._named_if_full():
             self._manager.save(
-                step, args=ocp.args.Composite(**args), metrics=dict(metrics) if metrics else None
+                step,
+                args=ocp.args.Composite(**args),
+                metrics=dict(metrics) if metrics and not misnamed else None,
             )
+        if misnamed:
+            raise UserError(unknown(self._best, metrics, "the evaluation (eval.best)"))
 
     @contextlib.contextmanager
     def _named_if_full(self) -> Iterator[None]:

@@ -22,7 +22,7 @@ from segsynth.settings import merge, unknown
 #: computes.
 FREE = (
     *("mesh", "data_root", "root", "every", "eval", "workers", "cache", "on_error"),
-    "tensorboard",
+    *("tensorboard", "run"),
 )
 
 
@@ -111,8 +111,8 @@ class Run:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """Phases in the order of training."""
-        return tuple(self.config["run"])
+        """Phases in the order of training; ``--config.run lcg,level1`` is one string."""
+        return tuple(name for entry in self.config["run"] for name in entry.split(","))
 
     def directory(self, phase: str) -> PhaseDirectory:
         """Return the folder of a phase."""
@@ -136,7 +136,7 @@ class Run:
         """Whether any phase has something to lose: a checkpoint, or its end."""
         return any(
             self.directory(phase).finished() or _steps(self.directory(phase).checkpoints)
-            for phase in read_json(self.path / "config.json")["run"]
+            for phase in read_json(self.path / "config.json")["phases"]
         )
 
     def last_trained(self) -> str:

@@ -110,7 +110,7 @@ def test_a_preset_on_pictures_asks_for_them_in_one_line(file, preset, tmp_path):
         run, _ = _run(file, preset, *overrides)
         settings = run.settings(run.phases[0])
         with pytest.raises(UserError, match=re.escape(found)) as error:
-            feed.check(settings, systems.build(settings["system"]))
+            feed.check(settings, systems.build(settings["system"]), feed.Sources())
         assert "\n" not in str(error.value)
 
 

@@ -82,12 +82,13 @@ def test_saves_without_metrics_do_not_push_the_best_out(tmp_path):
     assert _steps(tmp_path / "c") == (1, 4)
 
 
-def test_a_best_that_is_no_metric_is_refused(tmp_path):
+def test_a_best_that_is_no_metric_is_refused_once_the_state_is_safe(tmp_path):
     with (
         Checkpoints(tmp_path / "c", best="psrn") as checkpoints,
         pytest.raises(UserError, match=r"eval.best.* has no 'psrn'; did you mean 'psnr'\?"),
     ):
         checkpoints.save(1, _state(1), {"psnr": 0.5})
+    assert _steps(tmp_path / "c") == (1,)
 
 
 def test_what_was_saved_asynchronously_is_read_back_whole(tmp_path):

@@ -222,7 +222,9 @@ def test_a_lower_level_takes_pictures_of_the_top_by_the_pyramid():
         valid=np.ones(2, np.float32),
     )
     _, drawn = jax.jit(evaluate)(batch, jax.random.key(0))
-    whole = pyramid.build_pyramid(jnp.asarray(image / 127.5 - 1, jnp.float32), jnp.asarray(hole()), 3)
+    whole = pyramid.build_pyramid(
+        jnp.asarray(image / 127.5 - 1, jnp.float32), jnp.asarray(hole()), 3
+    )
     truth, mask = (np.asarray(a) for a in whole[0])
     np.testing.assert_array_equal(drawn["truth"], np.round((truth + 1) * 127.5))
     known = mask[..., 0] == 0

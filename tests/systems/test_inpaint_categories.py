@@ -194,3 +194,16 @@ def test_rows_of_a_class(tables_phase):
     rows = system.cascade.rows(nets, category, null)
     expected = ("background", "foreground", "null", "null")
     np.testing.assert_array_equal(rows, [state.params["lcg"][name] for name in expected])
+
+
+def test_a_class_that_training_never_showed_is_remarked_on():
+    system = build("level1")
+    variables = {"params": {}, "model_state": {}}
+    frozen = {"lcg": {"seen": jnp.asarray([5, 0])}}
+    asked = {"category": np.asarray([FOREGROUND])}
+    (remark,) = system.remarks(variables, frozen, asked)
+    assert remark.startswith("the category asked for is foreground, and training saw no hole of it")
+    assert system.remarks(variables, frozen, {"category": np.asarray([BACKGROUND])}) == ()
+    # In the phase that trains the tables, the counts are part of its own state.
+    variables["model_state"] = {"lcg": {"seen": jnp.asarray([0, 9])}}
+    assert len(build("lcg").remarks(variables, {}, {"category": np.asarray(0)})) == 1

@@ -19,6 +19,7 @@ from segsynth.systems.inpaint_c2f.levels import Level
 from segsynth.types import Array
 
 BACKGROUND, FOREGROUND = 0, 1
+CATEGORIES = ("background", "foreground")
 #: Id of the mask type "object" (`segsynth.data.masks`), the only one whose class is foreground.
 OBJECT_MASK = 0
 

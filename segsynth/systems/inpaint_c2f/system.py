@@ -31,6 +31,7 @@ from segsynth.settings import configure
 from segsynth.system import CompiledPredict, FrozenSpec, TrainState
 from segsynth.systems.inpaint_c2f import any_size, baselines
 from segsynth.systems.inpaint_c2f.cascade import Cascade
+from segsynth.systems.inpaint_c2f.categories import CATEGORIES
 from segsynth.systems.inpaint_c2f.combiner import Combiner
 from segsynth.systems.inpaint_c2f.levels import Levels
 from segsynth.systems.inpaint_c2f.losses import NAMES, Losses, boundary_band
@@ -203,15 +204,17 @@ class InpaintC2F:
         example = self._example(state, frozen, batch, key)
         consistency = self.cascade.levels[-1].consistency
 
-        def term(params: Any, name: str) -> Array:
+        def term(params: Any, part: Any, name: str) -> tuple[Array, None]:
             nets = _networks(params, state.model_state, frozen)
-            only = {name: self.objective.terms(nets, example)[name]}
-            return self.objective.losses.total(only, consistency).mean()
+            only = {name: self.objective.terms(nets, part)[name]}
+            return self.objective.losses.total(only, consistency).mean(), None
 
-        return {
-            f"grad_norm_{name}": optax.tree.norm(jax.grad(term)(state.params, name))
-            for name in NAMES
-        }
+        norms = {}
+        for name in NAMES:
+            loss = functools.partial(term, name=name)
+            gradient, _ = accumulate(loss, state.params, example, self.microbatches)
+            norms[f"grad_norm_{name}"] = optax.tree.norm(gradient)
+        return norms
 
     def predict(
         self, variables: Variables, frozen: Frozen, inputs: Batch, key: PRNGKey
@@ -256,6 +259,18 @@ class InpaintC2F:
             **outputs,
         }
         return clu.metrics.Collection.create_collection(**scores), pictures
+
+    def remarks(
+        self, variables: Variables, frozen: Frozen, inputs: Mapping[str, np.ndarray]
+    ) -> tuple[str, ...]:
+        """Say so when a class is asked for that training never showed."""
+        seen = np.asarray({**variables["model_state"], **frozen}["lcg"]["seen"])
+        return tuple(
+            f"the category asked for is {CATEGORIES[i]}, and training saw no hole of it; the "
+            "answer comes from untrained rows"
+            for i in np.unique(inputs["category"])
+            if seen[i] == 0
+        )
 
     def synthesize(
         self, predict: CompiledPredict, inputs: Mapping[str, np.ndarray], key: PRNGKey
