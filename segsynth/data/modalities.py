@@ -27,6 +27,7 @@ class Modality:
         default: value an example gets when it lacks the key; None = the key must be provided.
         choices: names of the values 0, 1, ... where they have names.
         cure: what a user sets to get the key when the source does not provide it.
+        aliases: other names of its flag in launch/predict.py.
 
     """
 
@@ -42,6 +43,7 @@ class Modality:
     default: int | None = None
     choices: tuple[str, ...] = ()
     cure: str = "Choose a source that provides it"
+    aliases: tuple[str, ...] = ()
 
 
 def _spatial(name: str, channels: int, dtype: str, high: int, **more: Any) -> Modality:
@@ -55,6 +57,7 @@ def _scalar(name: str, dtype: str, high: int, **more: Any) -> Modality:
 _INT32_MAX = 2**31 - 1
 _LABELS = {"resize": "nearest", "draw": "palette"}
 _LABELS_CURE = "Put a folder {}/ beside images/, or choose a source that has labels"
+_STREET_CURE = "Choose a source that has {}, and unpack its folder of them below data.root"
 _MASK_CURE = "Set data.mask to the name of a mask generator"
 
 _TABLE = (
@@ -88,6 +91,36 @@ _TABLE = (
         doc="number of the object each pixel belongs to; 0 = no object",
         cure=_LABELS_CURE.format("instance"),
     ),
+    # 255 is legal here: evaluation knows it as "ignore", and a coarse map as "not annotated".
+    _spatial(
+        "labels",
+        1,
+        "uint8",
+        255,
+        **_LABELS,
+        doc="fine label of each pixel, by the label table of the source",
+        cure=_STREET_CURE.format("fine labels"),
+    ),
+    _spatial(
+        "coarse",
+        1,
+        "uint8",
+        255,
+        **_LABELS,
+        doc="coarse label of each pixel: that of `labels`, or unlabelled",
+        aliases=("labels",),
+        cure=_STREET_CURE.format("coarse labels"),
+    ),
+    _spatial(
+        "depth",
+        1,
+        "float32",
+        1,
+        resize="nearest",
+        doc="inverse depth: 0 = infinitely far, 1 = nearest",
+        cure="Choose a source that has depth, as 'streets'",
+    ),
+    _scalar("name", "object", 0, doc="what the source calls the example; text, stays on the host"),
     _scalar("mask_type", "int32", 3, doc="id of the generator that drew the mask", cure=_MASK_CURE),
     _scalar(
         "category",

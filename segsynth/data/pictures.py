@@ -118,13 +118,35 @@ def list_pictures(folder: Path) -> list[pathlib.Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def write_png(path: Path, array: Integer[np.ndarray, "H W *C"]) -> None:
+def read_palette(path: Path) -> UInt8[np.ndarray, "256 3"] | None:
+    """Returns the colours of a palette picture by index, black where it has fewer; else None.
+
+    Raises:
+        UserError: as `read_image`.
+
+    """
+    with opened(path) as picture:
+        if picture.mode != "P":
+            return None
+        colours = np.zeros(768, np.uint8)
+        stored = picture.getpalette() or []
+        colours[: len(stored)] = stored
+        return colours.reshape(256, 3)
+
+
+def write_png(
+    path: Path,
+    array: Integer[np.ndarray, "H W *C"],
+    palette: UInt8[np.ndarray, "256 3"] | None = None,
+) -> None:
     """Writes a PNG in one step: a reader sees the old file or the new one, never half of it.
 
     Args:
         path: where; its folder must exist.
         array: ``(H, W, 3)`` uint8 as RGB; ``(H, W, 1)`` or ``(H, W)`` of 0..65535 as grey, with 8
             bits where they suffice, so that `read_labels` gives it back.
+        palette: colours by number, for an array of 0..255: the file holds the numbers, viewers show
+            the colours.
 
     Raises:
         UserError: another shape or range, or no such folder.
@@ -132,6 +154,10 @@ def write_png(path: Path, array: Integer[np.ndarray, "H W *C"]) -> None:
     """
     path = pathlib.Path(path)
     picture = Image.fromarray(_storable(array))
+    if palette is not None:
+        if picture.mode != "L":
+            raise UserError(f"Cannot write {path} with a palette: expected one number of 0..255.")
+        picture.putpalette(palette.astype(np.uint8).tobytes())
     if not path.parent.is_dir():
         raise UserError(f"Cannot write {path}: no folder {path.parent}. Create it first.")
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")

@@ -77,6 +77,43 @@ class CropResize:
 
 
 @dataclasses.dataclass(frozen=True)
+class Resize:
+    """Resamples whole pictures to one size, whatever their shape; nothing is cut off.
+
+    Images are resampled by Pillow's bicubic filter (antialiased), labels and masks by `nearest`.
+
+    Attributes:
+        size: height and width of the result, in pixels.
+
+    Raises:
+        UserError: a size below 1; spatial keys of different sizes.
+
+    """
+
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1:
+            raise UserError(f"Resize got the size {self.size}, expected height and width >= 1.")
+
+    def __call__(
+        self, example: dict[str, np.ndarray], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Returns the example with every spatial key resampled; draws nothing."""
+        names = _spatial(example)
+        height, width = _common_size(example, names)
+        if (height, width) == self.size:
+            return example
+        resampled = {}
+        for name in names:
+            if modalities.get(name).resize == "nearest":
+                resampled[name] = nearest(example[name], self.size)
+            else:
+                resampled[name] = bicubic(example[name], (0, 0, width, height), self.size)
+        return example | resampled
+
+
+@dataclasses.dataclass(frozen=True)
 class Flip:
     """Mirrors all spatial keys left to right, together, with probability ``p``.
 
@@ -104,21 +141,36 @@ class Flip:
 
 
 def bicubic(
-    image: UInt8[np.ndarray, "H W 3"], box: tuple[int, int, int, int], size: int
-) -> UInt8[np.ndarray, "size size 3"]:
-    """Resamples the box (left, top, right, bottom) of an image to a square, antialiased."""
+    image: UInt8[np.ndarray, "H W 3"],
+    box: tuple[int, int, int, int],
+    size: int | tuple[int, int],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Resamples the box (left, top, right, bottom) of an image, antialiased.
+
+    ``size`` is the side of a square, or (height, width).
+    """
+    height, width = _height_width(size)
     picture = Image.fromarray(image)
-    return np.array(picture.resize((size, size), Image.Resampling.BICUBIC, box=box))
+    return np.array(picture.resize((width, height), Image.Resampling.BICUBIC, box=box))
 
 
-def nearest(labels: Int[np.ndarray, "H W C"] | UInt8[np.ndarray, "H W C"], size: int) -> np.ndarray:
+def nearest(
+    labels: Int[np.ndarray, "H W C"] | UInt8[np.ndarray, "H W C"], size: int | tuple[int, int]
+) -> np.ndarray:
     """Resamples labels by pixel centres: output pixel i takes source pixel floor((i + 0.5) * s).
 
-    s = source side / ``size``; in integers floor((2 i + 1) * side / (2 size)), so rounding cannot
-    move a label.
+    s = source side / output side; in integers floor((2 i + 1) * source / (2 output)), so rounding
+    cannot move a label. ``size`` is the side of a square, or (height, width).
     """
-    rows, columns = ((2 * np.arange(size) + 1) * side // (2 * size) for side in labels.shape[:2])
+    rows, columns = (
+        (2 * np.arange(new) + 1) * old // (2 * new)
+        for new, old in zip(_height_width(size), labels.shape, strict=False)
+    )
     return labels[rows[:, None], columns[None, :]]
+
+
+def _height_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
 
 
 def _place(room: int, share: float) -> int:

@@ -1,0 +1,1 @@
+"""Published data sets, read straight from their unpacked trees."""

@@ -1,0 +1,108 @@
+"""Cityscapes as its zips unpack: photographs, fine and coarse label ids, instances.
+
+    ROOT/leftImg8bit/<split>/<city>/<name>_leftImg8bit.png
+    ROOT/gtFine/<split>/<city>/<name>_gtFine_{labelIds,instanceIds}.png
+    ROOT/gtCoarse/<split>/<city>/<name>_gtCoarse_{labelIds,instanceIds}.png
+
+<name> is <city>_<sequence>_<frame>, and the folder is the split. Fine labels exist for train and
+val (those of test are dummies and are not read), coarse ones for train, val and train_extra.
+Cordts et al. 2016; the layout as in mcordts/cityscapesScripts.
+"""
+
+import logging
+import os
+import pathlib
+from collections.abc import Mapping
+
+from segsynth.data import pictures
+from segsynth.data.label_sets import CITYSCAPES
+from segsynth.data.layouts.joined import Joined
+from segsynth.errors import UserError
+
+#: Frames of each official split.
+PUBLISHED: Mapping[str, int] = {"train": 2975, "val": 500, "test": 1525, "train_extra": 19_998}
+#: Cities of the splits with fine labels; no city is in two of them.
+CITIES: Mapping[str, tuple[str, ...]] = {
+    "train": (
+        *("aachen", "bochum", "bremen", "cologne", "darmstadt", "dusseldorf", "erfurt", "hamburg"),
+        *("hanover", "jena", "krefeld", "monchengladbach", "strasbourg", "stuttgart", "tubingen"),
+        *("ulm", "weimar", "zurich"),
+    ),
+    "val": ("frankfurt", "lindau", "munster"),
+    "test": ("berlin", "bielefeld", "bonn", "leverkusen", "mainz", "munich"),
+}
+#: Modality -> folder, end of the file names, splits that have it.
+_LAYERS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "image": ("leftImg8bit", "_leftImg8bit", tuple(PUBLISHED)),
+    "labels": ("gtFine", "_gtFine_labelIds", ("train", "val")),
+    "coarse": ("gtCoarse", "_gtCoarse_labelIds", ("train", "val", "train_extra")),
+    "instance": ("gtFine", "_gtFine_instanceIds", ("train", "val")),
+}
+_log = logging.getLogger(__name__)
+
+
+def cityscapes(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    ids: str = "published",
+    *,
+    keys: tuple[str, ...] = ("labels", "coarse", "instance"),
+) -> Joined:
+    """Opens one official split.
+
+    Args:
+        root: the folder that holds leftImg8bit/, and gtFine/ and gtCoarse/ as far as unpacked.
+        split: "train", "val", "test" or "train_extra".
+        ids: "published" = 0..33, 0 = unlabelled; "train" = 0..18, 255 = none of the 19 classes
+            (`segsynth.data.layouts.joined.Joined`).
+        keys: which label maps to read, where the split has them.
+
+    Returns:
+        A source of ``image``, ``name`` and those of ``labels``, ``coarse`` and ``instance`` that
+        are asked for and have a folder.
+
+    Raises:
+        UserError: no such tree or split, a city in the wrong split, what `Joined` refuses.
+
+    """
+    root = pathlib.Path(root)
+    if split not in PUBLISHED:
+        raise UserError(
+            f"cityscapes has no split {split!r}, expected one of {', '.join(PUBLISHED)}."
+        )
+    files = {}
+    for key, (folder, suffix, splits) in _LAYERS.items():
+        place = root / folder / split
+        if key == "image" or (key in keys and split in splits and place.is_dir()):
+            files[key] = _by_name(place, suffix)
+    if not files["image"]:
+        place = root / "leftImg8bit" / split
+        raise UserError(f"{place} holds no <city>/<name>_leftImg8bit.png. Check the path.")
+    _check_cities(files["image"], split)
+    if len(files["image"]) != PUBLISHED[split]:
+        _log.warning(
+            "%s: %d pictures in %s, and %d are published",
+            *(root, len(files["image"]), split, PUBLISHED[split]),
+        )
+    return Joined(CITYSCAPES, files, ids)
+
+
+def _by_name(folder: pathlib.Path, suffix: str) -> dict[str, pathlib.Path]:
+    """The files of a split by their names without the suffix, sorted by city and name."""
+    return {
+        path.stem.removesuffix(suffix): path
+        for path in pictures.list_pictures(folder)
+        if path.stem.endswith(suffix)
+    }
+
+
+def _check_cities(images: Mapping[str, pathlib.Path], split: str) -> None:
+    homes = {city: part for part, cities in CITIES.items() for city in cities}
+    for name, path in images.items():
+        city = name.split("_")[0]
+        home = homes.get(city, split)
+        if home != split:
+            raise UserError(
+                f"{path} is of {city}, which belongs to the split {home!r}, not to {split!r}. "
+                "Move it: scores on mixed splits compare with nothing."
+            )
