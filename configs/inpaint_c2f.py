@@ -148,6 +148,7 @@ def _demo(steps: tuple[int, int, int, int] = (2600, 200, 600, 500)) -> ConfigDic
         phase.system.optimizer = {"decay_steps": phase.train.get_oneway_ref("steps")}
         # Pictures are cheap here, so lower levels train on halved ones, as the cascade hands them.
         phase.data.resolution = levels["res"][-1]
+    config.phases.level1.system.optimizer.lr = 5e-4  # it goes on where lcg ended
     return config
 
 

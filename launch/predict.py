@@ -1,10 +1,14 @@
-"""Use a trained run on a picture, or on every picture of a folder.
+r"""Use a trained run, or a method without training, on a picture or on every picture of a folder.
 
   python launch/predict.py --run runs/inpaint_c2f --image a.png --mask m.png --output out.png
   python launch/predict.py --run runs/inpaint_c2f --image photos --mask masks --output out
+  python launch/predict.py --config configs/crf_coarse.py --image a.png --labels b.png \
+      --output c.png
 
-The flags after --run are the inputs of the run's system: for inpainting --image, --mask and
---category (background or foreground). Folders are joined by file name without suffix.
+The flags after --run or --config are the inputs of the system: for inpainting --image, --mask and
+--category (background or foreground), for the CRF --image and --labels. Folders are joined by file
+name without suffix; the same command continues a folder that is half done. Values of a config are
+set by --config.<key>=<value>.
 """
 
 import sys
@@ -15,7 +19,10 @@ from segsynth import cli
 def parser() -> cli.Flags:
     """Return the flags that every system shares."""
     flags = cli.Flags(__doc__)
-    flags.add_argument("--run", required=True, metavar="DIR", help="workdir of a training")
+    flags.add_argument("--run", default="", metavar="DIR", help="workdir of a training")
+    flags.add_argument(
+        "--config", default="", metavar="FILE[:PRESET]", help="config of what needs no training"
+    )
     flags.add_argument("--output", required=True, help="PNG file, or folder for folders")
     flags.add_argument("--phase", default="", help="the last one that was trained by default")
     flags.add_argument("--step", default="newest", help="a number, 'newest' or 'best'")
@@ -26,27 +33,42 @@ def parser() -> cli.Flags:
         default="white-hole",
         help="what is to be filled in a mask: its white or its black part",
     )
+    flags.add_argument(
+        "--palette", action="store_true", help="write label maps with their colours as palette"
+    )
     return flags
 
 
 def main() -> None:
-    """Parse the flags - those of the inputs once the run is known - and predict."""
-    shared = parser()
-    known, rest = shared.parse_known_args()
+    """Parse the flags - those of the inputs once the system is known - and predict."""
+    known, rest = parser().parse_known_args()
+    from segsynth import config_files
     from segsynth.errors import UserError
-    from segsynth.predict import load, predict_files
+    from segsynth.predict import from_config, load
+    from segsynth.predict_files import predict_files
 
-    synthesizer = load(known.run, phase=known.phase, step=known.step)
+    if bool(known.run) == bool(known.config):
+        raise UserError("give --run, the workdir of a training, or --config of what needs none")
+    if known.run:
+        synthesizer = load(known.run, phase=known.phase, step=known.step)
+    else:
+        overrides, rest = config_files.split_overrides(rest)
+        synthesizer = from_config(config_files.load(known.config, overrides)[0])
     of_system = cli.Flags(None, add_help=False)
-    for name in synthesizer.inputs:
-        of_system.add_argument(f"--{name.replace('_', '-')}", dest=name)
+    for name, flags in synthesizer.flags.items():
+        of_system.add_argument(*flags, dest=name)
     inputs, unknown = of_system.parse_known_args(rest)
     if unknown:
         flags = ", ".join(f"--{name}" for name in synthesizer.inputs)
-        raise UserError(f"unexpected argument '{unknown[0]}'; this run takes {flags}")
+        raise UserError(f"unexpected argument '{unknown[0]}'; this system takes {flags}")
     given = {name: value for name, value in vars(inputs).items() if value is not None}
     predict_files(
-        synthesizer, given, known.output, seed=known.seed, mask_polarity=known.mask_polarity
+        synthesizer,
+        given,
+        known.output,
+        palette=known.palette,
+        seed=known.seed,
+        mask_polarity=known.mask_polarity,
     )
 
 

@@ -40,6 +40,14 @@ def load(path: str, overrides: Sequence[str] = ()) -> tuple[Any, str]:
     return config, pathlib.Path(file).stem + (f"-{preset}" if preset else "")
 
 
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the ``--config.<key> value`` among the arguments, and the others."""
+    joined = _joined(arguments)
+    ours = [a for a in joined if a.startswith("--config.")]
+    others = [a for a in joined if not a.startswith("--config.")]
+    return ours, others
+
+
 def preset_of(name: str, presets: dict[str, Any]) -> Any:
     """Return ``presets[name]``; "" is the demo.
 

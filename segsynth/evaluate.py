@@ -13,13 +13,16 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from segsynth import systems
 from segsynth.data import feed, pictures
 from segsynth.engine import images, references, sharding
-from segsynth.engine.run import Run, write_json
-from segsynth.engine.tables import metrics_table
-from segsynth.system import Predictor
+from segsynth.engine.run import Run, plain, write_json
+from segsynth.engine.tables import report
+from segsynth.errors import UserError
+from segsynth.settings import merge
+from segsynth.system import Predictor, System
 from segsynth.types import Frozen, PRNGKey, Variables
 
 log = logging.getLogger(__name__)
@@ -36,7 +39,7 @@ class Evaluator:
     rows: int = 8
 
     @functools.cached_property
-    def _step(self) -> Any:
+    def _compiled(self) -> Any:
         def step(variables: Variables, frozen: Frozen, batch: Any, key: PRNGKey) -> Any:
             metrics, drawn = self.system.eval_step(variables, frozen, batch, key)
             few = {name: pictures[: self.rows] for name, pictures in drawn.items()}
@@ -44,6 +47,12 @@ class Evaluator:
             return jax.lax.with_sharding_constraint(metrics, self.plan.replicated), gathered
 
         return jax.jit(step)
+
+    def _step(self, variables: Variables, frozen: Frozen, local: Any, key: PRNGKey) -> Any:
+        if not self.system.on_host:
+            return self._compiled(variables, frozen, self.plan.put_batch(dict(local)), key)
+        metrics, drawn = self.system.eval_step(variables, frozen, local, key)
+        return metrics, {name: picture[: self.rows] for name, picture in drawn.items()}
 
     @functools.cached_property
     def _merge(self) -> Any:
@@ -63,12 +72,21 @@ class Evaluator:
         """
         total, first = None, {}
         for i, local in enumerate(batches):
-            batch = self.plan.put_batch(dict(local))
-            metrics, drawn = self._step(variables, frozen, batch, jax.random.fold_in(key, i))
+            metrics, drawn = self._step(variables, frozen, local, jax.random.fold_in(key, i))
             total = metrics if total is None else self._merge(total, metrics)
             first = first or {name: np.asarray(drawn[name]) for name in self.system.pictures}
+        if self.system.on_host:
+            total = self._of_all_processes(total)
         values = {name: float(value) for name, value in jax.device_get(total.compute()).items()}
         return {name.replace("__", "/"): value for name, value in values.items()}, first
+
+    def _of_all_processes(self, mine: Any) -> Any:
+        """Merge what each process counted on its own rows."""
+        if jax.process_count() == 1:
+            return mine
+        gathered = multihost_utils.process_allgather(mine)
+        parts = [jax.tree.map(lambda x, i=i: x[i], gathered) for i in range(jax.process_count())]
+        return functools.reduce(self._merge, parts)
 
 
 def evaluation_key(seed: int, plan: sharding.Plan) -> PRNGKey:
@@ -98,7 +116,8 @@ def evaluate_run(
       phase: which phase; the last one trained by default.
       step: a number, "newest" or "best".
       output: folder of the results; ``<run>/eval/<data>-<split>-<step>`` by default.
-      data_root: evaluate on another folder of pictures than the run was trained on.
+      data_root: evaluate on another folder than the run was trained on: pictures, or, for a run on
+        a published layout, another tree of that layout.
       split: of the data; the config's ``eval.split`` by default. "all" takes every picture of a
         folder.
       examples: how many; the config's ``eval.examples`` by default, -1 for all.
@@ -109,36 +128,96 @@ def evaluate_run(
     """
     run = Run.open(path)
     phase = phase or run.last_trained()
-    settings = run.settings(phase)
-    if data_root:
-        settings["data"] |= {"source": "folder", "root": data_root}
-    settings["eval"] |= {"split": split or settings["eval"].get("split", "val")}
-    if examples:
-        settings["eval"]["examples"] = examples
+    settings = _asked(run.settings(phase), data_root, split, examples)
     plan = sharding.plan(**(mesh or {}))
-    plan.check_batch(settings["eval"]["batch"], "eval.batch")
     system = systems.build(settings["system"])
     variables, step = references.load_trained(run, phase, system, plan, step)
     frozen = references.load_frozen(run, phase, system, plan)
+    return _judge(
+        system,
+        settings,
+        (variables, frozen),
+        plan,
+        seed=run.config["seed"],
+        record={"phase": phase, "step": step, "frozen": run.directory(phase).frozen()},
+        folder=output or run.path / "eval" / f"{_data_name(settings)}-{step}",
+    )
+
+
+def evaluate_config(
+    config: Any,
+    *,
+    output: str | os.PathLike,
+    data_root: str = "",
+    split: str = "",
+    examples: int = 0,
+) -> dict[str, Any]:
+    """Evaluate a system that learns nothing, as its config describes it.
+
+    Prints a table and writes ``<output>/<data>-<split>/<system>.json`` and a grid beside it; takes
+    and returns what :func:`evaluate_run` does.
+
+    Raises:
+      UserError: the system of ``config`` learns, or its data cannot be read.
+    """
+    config = plain(config)
+    shared = {name: config.get(name, {}) for name in ("system", "data", "train", "eval")}
+    settings = _asked(merge({"frozen": {}}, shared), data_root, split, examples)
+    name = settings["system"]["name"]
+    system = systems.build(settings["system"])
+    if isinstance(system, System):
+        raise UserError(
+            f"{name} has to be trained first: run launch/train.py on this config, then "
+            "launch/evaluate.py --run on its workdir"
+        )
+    return _judge(
+        system,
+        settings,
+        ({"params": {}, "model_state": {}}, {}),
+        sharding.plan(**config.get("mesh", {})),
+        seed=config["seed"],
+        record={"phase": name, "step": 0, "frozen": {}, "system": settings["system"]},
+        folder=pathlib.Path(output) / _data_name(settings),
+    )
+
+
+def _asked(settings: Any, data_root: str, split: str, examples: int) -> dict[str, Any]:
+    """Lay what the caller asks for over a config's sections."""
+    if data_root:
+        worlds = ("scenes", "streets")
+        source = "folder" if settings["data"]["source"] in worlds else settings["data"]["source"]
+        settings["data"] |= {"source": source, "root": data_root}
+    settings["eval"] |= {"split": split or settings["eval"].get("split", "val")}
+    if examples:
+        settings["eval"]["examples"] = examples
+    return settings
+
+
+def _data_name(settings: Mapping[str, Any]) -> str:
+    where = pathlib.Path(settings["data"].get("root") or settings["data"]["source"]).name
+    return f"{where}-{settings['eval']['split']}"
+
+
+def _judge(system, settings, weights, plan, *, seed, record, folder) -> dict[str, Any]:
+    """Evaluate, print, write."""
+    if not system.on_host:
+        plan.check_batch(settings["eval"]["batch"], "eval.batch")
     opened = feed.Sources()
-    with feed.evaluation(settings, system, seed=run.config["seed"], opened=opened) as batches:
-        key = evaluation_key(run.config["seed"], plan)
-        metrics, drawn = Evaluator(system, plan)(variables, frozen, batches, key)
+    with feed.evaluation(settings, system, seed=seed, opened=opened) as batches:
+        key = evaluation_key(seed, plan)
+        metrics, drawn = Evaluator(system, plan)(*weights, batches, key)
     record = {
-        "phase": phase,
-        "step": step,
+        **record,
         "n": feed.evaluation_size(settings, opened),
         "data": {key: settings["data"].get(key, "") for key in ("source", "root", "resolution")}
         | {"split": settings["eval"]["split"]},
-        "frozen": run.directory(phase).frozen(),
         "metrics": metrics,
     }
-    where = pathlib.Path(settings["data"].get("root") or settings["data"]["source"]).name
-    default = run.path / "eval" / f"{where}-{settings['eval']['split']}-{step}"
-    folder = pathlib.Path(output or default).absolute()
+    folder = pathlib.Path(folder).absolute()
     if jax.process_index() == 0:
-        write_json(folder / f"{phase}.json", record)  # makes the folder
-        pictures.write_png(folder / f"{phase}.png", images.grid(drawn))
-        log.info("%s step %d, n = %d\n%s", phase, step, record["n"], metrics_table(metrics))
-        log.info("wrote %s and the grid beside it", folder / f"{phase}.json")
+        file = folder / f"{record['phase']}.json"
+        write_json(file, record)  # makes the folder
+        pictures.write_png(file.with_suffix(".png"), images.grid(drawn))
+        log.info("%s step %d, n = %d", record["phase"], record["step"], record["n"])
+        log.info("%s\nwrote %s and the grid beside it", report(system, metrics), file)
     return record

@@ -27,7 +27,7 @@ from segsynth.engine.checkpoints import Checkpoints
 from segsynth.engine.progress import Meter, Progress
 from segsynth.engine.run import Run, write_json
 from segsynth.engine.stopping import StopRequest
-from segsynth.engine.tables import metrics_table
+from segsynth.engine.tables import report
 from segsynth.errors import UserError
 from segsynth.evaluate import Evaluator, evaluation_key
 from segsynth.system import Diagnosable, System, TrainState
@@ -71,9 +71,11 @@ def train_and_evaluate(
                 log.info("%s: finished before, at step %d", name, finished["step"])
             results[name] = finished
     if jax.process_index() == 0:
+        built = {name: systems.build(run.settings(name)["system"]) for name in run.phases}
+        tables = {name: report(built[name], results[name]["metrics"]) for name in run.phases}
         last = run.phases[-1]
-        model_card.write(run, results, systems.build(run.settings(last)["system"]).inputs)
-        log.info("results of %s\n%s", last, metrics_table(results[last]["metrics"]))
+        model_card.write(run, results, tables, built[last].inputs)
+        log.info("results of %s\n%s", last, tables[last])
     return results
 
 

@@ -1,22 +1,21 @@
-"""Use a run: ``segsynth.load(run)(image=..., mask=...)``, and the same for files and folders."""
+"""Use a run: ``segsynth.load(run)(image=..., mask=...)``."""
 
 import functools
 import logging
 import os
-import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from segsynth import systems
-from segsynth.data import modalities, pictures
+from segsynth.data import label_sets, modalities, pictures
 from segsynth.engine import references, sharding
-from segsynth.engine.run import Run
+from segsynth.engine.run import Run, plain
 from segsynth.errors import UserError
 from segsynth.settings import unknown
-from segsynth.system import Predictor
+from segsynth.system import Predictor, System
 from segsynth.types import Array, Frozen, PRNGKey, Variables
 
 log = logging.getLogger(__name__)
@@ -42,7 +41,27 @@ def load(path: str | os.PathLike, *, phase: str = "", step: int | str = "newest"
     variables, step = references.load_trained(run, phase, system, plan, step)
     frozen = references.load_frozen(run, phase, system, plan)
     log.info("%s: phase %s at step %d", run.path, phase, step)
-    return Synthesizer(system, variables, frozen)
+    label_set = run.settings(phase)["data"].get("label_set", "")
+    made_with = {"run": str(run.path), "phase": phase, "step": step}
+    return Synthesizer(system, variables, frozen, label_set, made_with)
+
+
+def from_config(config: Any) -> "Synthesizer":
+    """Make a system that learns nothing, as its config describes it.
+
+    Raises:
+      UserError: the system of ``config`` has to be trained first.
+    """
+    settings = plain(config)
+    system = systems.build(settings["system"])
+    if isinstance(system, System):
+        raise UserError(
+            f"{settings['system']['name']} has to be trained first: run launch/train.py, then "
+            "give its --workdir as --run"
+        )
+    label_set = settings.get("data", {}).get("label_set", "")
+    made_with = {"system": settings["system"], "label_set": label_set}
+    return Synthesizer(system, {"params": {}, "model_state": {}}, {}, label_set, made_with)
 
 
 class Synthesizer:
@@ -50,11 +69,20 @@ class Synthesizer:
 
     ``synthesizer(image=..., mask=..., seed=0) -> {"image": uint8 (h, w, 3), ...}``: a keyword for
     each name in :attr:`inputs`, which takes a path, a Pillow image or an array. Masks are 1 (or any
-    other non-zero) = hole.
+    other non-zero) = hole. With a ``label_set``, label maps in and out have its published ids.
+    ``made_with`` tells which weights and settings these are.
     """
 
-    def __init__(self, system: Predictor, variables: Variables, frozen: Frozen):
-        self.system = system
+    def __init__(
+        self,
+        system: Predictor,
+        variables: Variables,
+        frozen: Frozen,
+        label_set: str = "",
+        made_with: Mapping[str, Any] | None = None,
+    ):
+        self.system, self.made_with = system, dict(made_with or {})
+        self.label_set = label_sets.get(label_set) if label_set else None
         self._variables, self._frozen = variables, frozen
         self._said: set[str] = set()
 
@@ -62,6 +90,14 @@ class Synthesizer:
     def inputs(self) -> tuple[str, ...]:
         """Names of the keywords; those with a default in the modality table may be left out."""
         return self.system.inputs
+
+    @property
+    def flags(self) -> dict[str, list[str]]:
+        """The flags of launch/predict.py by input."""
+        names = {name: (name, *modalities.get(name).aliases) for name in self.inputs}
+        return {
+            name: [f"--{flag.replace('_', '-')}" for flag in flags] for name, flags in names.items()
+        }
 
     def __call__(
         self, *, seed: int = 0, mask_polarity: str = "white-hole", **inputs: Any
@@ -78,20 +114,32 @@ class Synthesizer:
             if name not in self.inputs:
                 raise UserError(unknown(name, self.inputs, "this system's input"))
         modalities.check_provided(self.inputs, tuple(inputs), "this system", "the call")
-        arrays = {
-            name: _to_array(name, inputs.get(name, modalities.get(name).default), mask_polarity)
-            for name in self.inputs
-        }
+        given = {name: modalities.get(name).default for name in self.inputs} | inputs
+        arrays = {name: self._to_array(name, given[name], mask_polarity) for name in self.inputs}
         for remark in self.system.remarks(self._variables, self._frozen, arrays):
             if remark not in self._said:
                 self._said.add(remark)
                 log.warning("%s", remark)
-        return self.system.synthesize(self._predict, arrays, jax.random.key(seed))
+        outputs = self.system.synthesize(self._predict, arrays, jax.random.key(seed))
+        if self.label_set is not None:
+            for name in outputs:
+                if _is_label_map(name):
+                    outputs[name] = self.label_set.to_ids(outputs[name])
+        return outputs
 
     def _predict(
         self, system: Predictor, inputs: Mapping[str, np.ndarray], key: PRNGKey
     ) -> Mapping[str, Array]:
-        return _compiled(system)(self._variables, self._frozen, inputs, key)
+        answer = system.predict if system.on_host else _compiled(system)
+        return answer(self._variables, self._frozen, inputs, key)
+
+    def _to_array(self, name: str, value: Any, polarity: str) -> np.ndarray:
+        """Turn what a user gave for a modality into its array."""
+        array = _to_array(name, value, polarity)
+        if self.label_set is None or not _is_label_map(name):
+            return array
+        self.label_set.check(array, f"{name} {value}" if _is_path(value) else name)
+        return self.label_set.to_train_ids(array)
 
 
 @functools.lru_cache(maxsize=16)
@@ -104,7 +152,7 @@ def _to_array(name: str, value: Any, polarity: str) -> np.ndarray:
     modality = modalities.get(name)
     if not modality.spatial:
         return np.asarray(_choice(modality, value), modality.dtype)
-    if isinstance(value, str | os.PathLike):
+    if _is_path(value):
         return _read(name, value, polarity)
     array = np.asarray(value)
     if array.ndim == 2:
@@ -119,7 +167,22 @@ def _to_array(name: str, value: Any, polarity: str) -> np.ndarray:
 def _read(name: str, path: str | os.PathLike, polarity: str) -> np.ndarray:
     if name == "mask":
         return pictures.read_mask(path, polarity)
-    return pictures.read_image(path) if name == "image" else pictures.read_labels(path)
+    if name == "image":
+        return pictures.read_image(path)
+    labels, modality = pictures.read_labels(path), modalities.get(name)
+    if labels.max(initial=0) > modality.high:
+        raise UserError(
+            f"{path} holds the label {labels.max()}; expected labels up to {modality.high}"
+        )
+    return labels.astype(modality.dtype)
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike)
+
+
+def _is_label_map(name: str) -> bool:
+    return modalities.get(name).draw == "palette" if name in modalities.MODALITIES else False
 
 
 def _choice(modality: modalities.Modality, value: Any) -> int:
@@ -132,69 +195,3 @@ def _choice(modality: modalities.Modality, value: Any) -> int:
         names = ", ".join(f"{i} {name}" for i, name in enumerate(modality.choices))
         raise UserError(f"{modality.name} is {index}; expected one of {names}")
     return index
-
-
-def predict_files(
-    synthesizer: Synthesizer, inputs: Mapping[str, str], output: str | os.PathLike, **options: Any
-) -> list[pathlib.Path]:
-    """Answer for one picture, or for every picture of a folder; return the files written.
-
-    ``inputs`` maps each input to a file - or, all spatial ones alike, to folders whose files share
-    stems - and ``output`` is a PNG file or a folder accordingly. ``options`` go to
-    :class:`Synthesizer`.
-
-    Raises:
-      UserError: a file or partner that is missing; nothing is half-written.
-    """
-    written = []
-    for example, target in list(_jobs(inputs, pathlib.Path(output))):
-        outputs = synthesizer(**example, **options)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        pictures.write_png(target, outputs["image"])
-        written.append(target)
-        log.info("wrote %s", target)
-    return written
-
-
-def _jobs(
-    inputs: Mapping[str, str], output: pathlib.Path
-) -> Iterator[tuple[dict[str, Any], pathlib.Path]]:
-    """Yield the inputs and the output file of each example."""
-    spatial = {k: pathlib.Path(v) for k, v in inputs.items() if modalities.get(k).spatial}
-    fixed = {k: v for k, v in inputs.items() if k not in spatial}
-    folders = [name for name, path in spatial.items() if path.is_dir()]
-    if not folders:
-        if output.is_dir():
-            raise UserError(f"--output {output} is a folder; give the name of a PNG file")
-        yield {**spatial, **fixed}, output
-        return
-    lead = next(iter(spatial))
-    if len(folders) != len(spatial):
-        files = [name for name in spatial if name not in folders]
-        raise UserError(
-            f"--{folders[0]} is a folder and --{files[0]} is not; give files for all inputs or "
-            "folders for all"
-        )
-    listed = {name: _by_stem(path) for name, path in spatial.items()}
-    for stem in sorted(listed[lead]):
-        lacking = [name for name in listed if stem not in listed[name]]
-        if lacking:
-            raise UserError(
-                f"{listed[lead][stem]} has no partner in {spatial[lacking[0]]}; add {stem}.png "
-                "there"
-            )
-        yield (
-            {**{name: files[stem] for name, files in listed.items()}, **fixed},
-            output / f"{stem}.png",
-        )
-
-
-def _by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Return the pictures below a folder by their path in it without suffix."""
-    found: dict[str, pathlib.Path] = {}
-    for path in pictures.list_pictures(folder):
-        stem = path.relative_to(folder).with_suffix("").as_posix()
-        if stem in found:
-            raise UserError(f"{found[stem]} and {path} differ in their suffix only; keep one")
-        found[stem] = path
-    return found

@@ -100,6 +100,13 @@ class Predictor(Protocol):
         """Networks that must be given, by name."""
         ...
 
+    @property
+    def on_host(self) -> bool:
+        """Whether ``predict`` and ``eval_step`` take this process's NumPy arrays and compile what
+        they need themselves; else the caller compiles them whole, over all devices.
+        """
+        ...
+
     def predict(
         self, variables: Variables, frozen: Frozen, inputs: Batch, key: PRNGKey
     ) -> dict[str, Array]:
@@ -124,6 +131,15 @@ class Predictor(Protocol):
         self, predict: CompiledPredict, inputs: Mapping[str, np.ndarray], key: PRNGKey
     ) -> dict[str, np.ndarray]:
         """Answer for one example of any size on the host: pad, ``predict``, undo the padding."""
+        ...
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """A system whose metrics read better than as the general table."""
+
+    def report(self, metrics: Mapping[str, float]) -> str:
+        """Return the table that is printed after an evaluation, in Markdown."""
         ...
 
 

@@ -34,9 +34,18 @@ LAYERS = {
     ),
     "evaluate": (*_BASE, "system", "systems", "engine", "data"),
     "predict": (*_BASE, "system", "systems", "engine", "data"),
+    "predict_files": (*_BASE, "engine", "data", "predict"),
     "experiment": (*_BASE, "system", "systems", "engine", "data", "evaluate"),
     "__init__": ("predict", "systems"),
-    "launch": ("errors", "cli", "config_files", "experiment", "evaluate", "predict"),
+    "launch": (
+        "errors",
+        "cli",
+        "config_files",
+        "experiment",
+        "evaluate",
+        "predict",
+        "predict_files",
+    ),
 }
 #: Package -> the only places that may import it.
 HOMES = {

@@ -9,7 +9,6 @@ import jax
 import segsynth
 from segsynth.data.modalities import MODALITIES
 from segsynth.engine.run import Run
-from segsynth.engine.tables import metrics_table
 
 _CARD = """# {name}
 
@@ -35,10 +34,13 @@ python launch/predict.py --run {run} {inputs} --output out.png
 """
 
 
-def write(run: Run, results: Mapping[str, Any], inputs: Sequence[str]) -> None:
+def write(
+    run: Run, results: Mapping[str, Any], tables: Mapping[str, str], inputs: Sequence[str]
+) -> None:
     """Write ``README.md`` into the run.
 
-    ``results`` are those of its phases, ``inputs`` the modalities that the last one predicts from.
+    ``results`` are those of its phases, ``tables`` the same in Markdown, ``inputs`` the modalities
+    that the last one predicts from.
     """
     text = _CARD.format(
         name=run.config["name"],
@@ -47,9 +49,7 @@ def write(run: Run, results: Mapping[str, Any], inputs: Sequence[str]) -> None:
         jax=jax.__version__,
         seed=run.config["seed"],
         phases="\n".join(_row(run, phase, results[phase]) for phase in run.phases),
-        results="\n\n".join(
-            f"### {phase}\n\n{metrics_table(results[phase]['metrics'])}" for phase in run.phases
-        ),
+        results="\n\n".join(f"### {phase}\n\n{tables[phase]}" for phase in run.phases),
         run=run.path.name,
         inputs=" ".join(f"--{name} {name}.png" for name in inputs if MODALITIES[name].spatial),
     )
@@ -62,6 +62,5 @@ def _row(run: Run, phase: str, result: Mapping[str, Any]) -> str:
     names = ", ".join(
         f"{k} ({v['reference']}, sha256 {v['sha256'][:12]})" for k, v in frozen.items()
     )
-    return (
-        f"| {phase} | {result['step']} | {data['source']} | {data['resolution']} | {names or '-'} |"
-    )
+    size = data.get("resolution") or "whole"
+    return f"| {phase} | {result['step']} | {data['source']} | {size} | {names or '-'} |"

@@ -7,6 +7,7 @@ directory can be moved.
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -169,11 +170,20 @@ def read_json(path: pathlib.Path) -> Any:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file whole or not at all; a number that is none becomes ``null``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.write_text(json.dumps(_legal(value), indent=2, allow_nan=False) + "\n")
     temporary.replace(path)
+
+
+def _legal(value: Any) -> Any:
+    """Return a value without what JSON cannot say: infinities and NaN."""
+    if isinstance(value, Mapping):
+        return {key: _legal(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_legal(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def differences(before: Any, after: Any, path: str = "") -> list[str]:

@@ -2,6 +2,13 @@
 
 from collections.abc import Mapping
 
+from segsynth.system import Predictor, Reporter
+
+
+def report(system: Predictor, metrics: Mapping[str, float]) -> str:
+    """Return the system's own table, if it has one, else the general one."""
+    return system.report(metrics) if isinstance(system, Reporter) else metrics_table(metrics)
+
 
 def metrics_table(metrics: Mapping[str, float]) -> str:
     """Lay metrics out as a Markdown table: one row for each prefix ``row/column``, the system

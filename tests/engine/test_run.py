@@ -188,6 +188,7 @@ class OneNet:
 
     # The protocols ask for these too; references read none of them.
     inputs = targets = outputs = pictures = ()
+    on_host = False
     predict = eval_step = remarks = synthesize = train_step = init
 
 

@@ -53,6 +53,7 @@ class InpaintC2F:
 
     inputs = ("image", "mask", "category")
     targets = ("mask_type",)
+    on_host = False
 
     @classmethod
     def from_config(

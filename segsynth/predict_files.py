@@ -1,0 +1,155 @@
+"""Answer for files: one picture, or every picture of a folder, which may be half done."""
+
+import logging
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+from tqdm import tqdm
+
+from segsynth.data import modalities, pictures
+from segsynth.engine.run import differences, read_json, write_json
+from segsynth.errors import UserError
+from segsynth.predict import Synthesizer
+
+log = logging.getLogger(__name__)
+
+#: What a folder of answers was made with, in that folder.
+MANIFEST = "predictions.json"
+
+
+class Job(NamedTuple):
+    """One example: the inputs of a call, and the file of its answer."""
+
+    inputs: dict[str, Any]
+    output: pathlib.Path
+
+
+def predict_files(
+    synthesizer: Synthesizer,
+    inputs: Mapping[str, str],
+    output: str | PathLike,
+    *,
+    palette: bool = False,
+    **options: Any,
+) -> list[pathlib.Path]:
+    """Answer for one picture, or for every picture of a folder; return the files written.
+
+    A folder is done in the order of its names, split over the processes of a distributed program.
+    Answers that are there already are left alone, so that the same command continues an interrupted
+    one; ``predictions.json`` in the folder tells whether they were made with the same settings.
+
+    Args:
+      synthesizer: the system.
+      inputs: each input -> a file; or, all spatial ones alike, folders whose files share stems.
+      output: a PNG file, or a folder accordingly.
+      palette: write label maps as palette PNGs of the label set's colours. A label map whose input
+        was one is always written so, with the palette of the input.
+      **options: go to :class:`Synthesizer`.
+
+    Raises:
+      UserError: a file or partner that is missing, answers of other settings in the folder; nothing
+        is half-written.
+    """
+    output = pathlib.Path(output)
+    jobs = list(_jobs(inputs, output))
+    if any(_is_folder(value) for value in inputs.values()):
+        _note_settings(output, {**synthesizer.made_with, **options, "palette": palette})
+        mine = jobs[jax.process_index() :: jax.process_count()]
+        waiting = [job for job in mine if not job.output.exists()]
+        if len(waiting) < len(mine):
+            log.info("%d of %d are there already", len(mine) - len(waiting), len(mine))
+        jobs = tqdm(waiting, unit="picture", disable=None if sys.stderr.isatty() else True)
+    written = []
+    for job in jobs:
+        name = synthesizer.system.outputs[0]
+        answer = synthesizer(**job.inputs, **options)[name]
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        pictures.write_png(job.output, answer, _palette(synthesizer, job, name, palette))
+        written.append(job.output)
+        log.info("wrote %s", job.output)
+    return written
+
+
+def _palette(
+    synthesizer: Synthesizer, job: Job, name: str, wanted: bool
+) -> UInt8[np.ndarray, "256 3"] | None:
+    """Return the colours of a label map that is written with some."""
+    if modalities.get(name).draw != "palette":
+        return None
+    for given, value in job.inputs.items():
+        if modalities.get(given).draw == "palette":
+            found = pictures.read_palette(value)
+            if found is not None:
+                return found
+    if not wanted:
+        return None
+    if synthesizer.label_set is None:
+        raise UserError("--palette needs colours: set data.label_set, or bring palette PNGs")
+    return synthesizer.label_set.palette
+
+
+def _note_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
+    """Record what the answers of a folder are made with, or refuse to mix them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder} ({error.strerror}); give another --output"
+        ) from error
+    before = read_json(folder / MANIFEST)
+    if before is not None and (found := differences(before, settings)):
+        raise UserError(
+            f"{folder} holds answers made with other settings ({found[0]}); give another --output"
+        )
+    if before is None and jax.process_index() == 0:
+        write_json(folder / MANIFEST, settings)
+
+
+def _is_folder(value: str) -> bool:
+    return pathlib.Path(value).is_dir()
+
+
+def _jobs(inputs: Mapping[str, str], output: pathlib.Path) -> Iterator[Job]:
+    """Yield the inputs and the output file of each example."""
+    spatial = {k: pathlib.Path(v) for k, v in inputs.items() if modalities.get(k).spatial}
+    fixed = {k: v for k, v in inputs.items() if k not in spatial}
+    folders = [name for name, path in spatial.items() if path.is_dir()]
+    if not folders:
+        if output.is_dir():
+            raise UserError(f"--output {output} is a folder; give the name of a PNG file")
+        yield Job({**spatial, **fixed}, output)
+        return
+    lead = next(iter(spatial))
+    if len(folders) != len(spatial):
+        files = [name for name in spatial if name not in folders]
+        raise UserError(
+            f"--{folders[0]} is a folder and --{files[0]} is not; give files for all inputs or "
+            "folders for all"
+        )
+    listed = {name: _by_stem(path) for name, path in spatial.items()}
+    for stem in sorted(listed[lead]):
+        lacking = [name for name in listed if stem not in listed[name]]
+        if lacking:
+            raise UserError(
+                f"{listed[lead][stem]} has no partner in {spatial[lacking[0]]}; add {stem}.png "
+                "there"
+            )
+        found = {name: files[stem] for name, files in listed.items()}
+        yield Job({**found, **fixed}, output / f"{stem}.png")
+
+
+def _by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Return the pictures below a folder by their path in it without suffix."""
+    found: dict[str, pathlib.Path] = {}
+    for path in pictures.list_pictures(folder):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        if stem in found:
+            raise UserError(f"{found[stem]} and {path} differ in their suffix only; keep one")
+        found[stem] = path
+    return found
