@@ -25,15 +25,19 @@ from segsynth.data import feed, pictures
 from segsynth.engine import images, model_card, references, sharding, writers
 from segsynth.engine.checkpoints import Checkpoints
 from segsynth.engine.progress import Meter, Progress
-from segsynth.engine.run import Run, write_json
+from segsynth.engine.run import Run, plain, write_json
 from segsynth.engine.stopping import StopRequest
 from segsynth.engine.tables import report
 from segsynth.errors import UserError
 from segsynth.evaluate import Evaluator, evaluation_key
-from segsynth.system import Diagnosable, System, TrainState
+from segsynth.system import Diagnosable, Exporter, System, TrainState
 from segsynth.types import Frozen, PRNGKey
 
 log = logging.getLogger(__name__)
+
+
+#: What an exported result tells about its data.
+_ORIGIN = ("source", "root", "frame", "resolution")
 
 
 class Stopped(Exception):
@@ -52,6 +56,11 @@ def train_and_evaluate(
       UserError: a config, a workdir or data that cannot be used; training that diverged.
       Stopped: after SIGTERM, once the state is saved.
     """
+    if not plain(config).get("run"):
+        raise UserError(
+            f"{config['system']['name']} has nothing to train; run launch/evaluate.py or "
+            "launch/predict.py with this config"
+        )
     run = Run.create(workdir, config)
     plan = sharding.plan(**run.config["mesh"])
     log.info("%s: %d devices as %s", run.path, plan.mesh.size, dict(plan.mesh.shape))
@@ -152,12 +161,21 @@ class _Phase:
             state = self._start(checkpoints)
             start = int(state.step)
             with contextlib.closing(self._writer(start)) as writer:
-                metrics = self._loop(state, start, checkpoints, writer, stop)
+                state, metrics = self._loop(state, start, checkpoints, writer, stop)
         record = {"step": self.total, "metrics": metrics}
         if jax.process_index() == 0:
+            self._export(state)
             write_json(self.run.path / "eval" / f"{self.name}.json", {"phase": self.name, **record})
             self.run.directory(self.name).finish(record)
         return record
+
+    def _export(self, state: TrainState) -> None:
+        """Write what the system has to say of its result, if anything, into the run."""
+        if isinstance(self.system, Exporter):
+            data = {key: self.settings["data"].get(key, "") for key in _ORIGIN}
+            origin = {"data": data, "steps": self.total, "seed": self.run.config["seed"]}
+            exported = self.system.export(state.variables(), origin)
+            write_json(self.run.directory(self.name).path / "parameters.json", exported)
 
     def _start(self, checkpoints: Checkpoints) -> TrainState:
         """Restore the newest state, or make the first one; either is born on its shardings."""
@@ -197,7 +215,7 @@ class _Phase:
     def _step(self, state: TrainState, frozen: Frozen, batch: Any, key: PRNGKey) -> Any:
         return self.system.train_step(state, frozen, batch, jax.random.fold_in(key, state.step))
 
-    def _loop(self, state, start, checkpoints, writer, stop) -> dict[str, float]:
+    def _loop(self, state, start, checkpoints, writer, stop) -> tuple[TrainState, dict]:
         every, key = _Every(self.settings["every"], self.total), self.key
         shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
         step_fn = jax.jit(
@@ -234,7 +252,7 @@ class _Phase:
                     raise Stopped(
                         f"{self.name} saved at step {step}; the same command continues it"
                     )
-        return metrics
+        return state, metrics
 
     def _batches(self, batches: Iterator, start: int, meter: Meter) -> Iterator[tuple[int, Any]]:
         """Yield (number of the step that the batch makes, global batch)."""

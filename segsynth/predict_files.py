@@ -68,12 +68,23 @@ def predict_files(
     written = []
     for job in jobs:
         name = synthesizer.system.outputs[0]
-        answer = synthesizer(**job.inputs, **options)[name]
+        answer = _answer(synthesizer, job, options)[name]
         job.output.parent.mkdir(parents=True, exist_ok=True)
         pictures.write_png(job.output, answer, _palette(synthesizer, job, name, palette))
         written.append(job.output)
         log.info("wrote %s", job.output)
     return written
+
+
+def _answer(synthesizer: Synthesizer, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer, or say which file cannot be answered for."""
+    try:
+        return synthesizer(**job.inputs, **options)
+    except UserError as error:
+        files = [str(value) for value in job.inputs.values() if isinstance(value, pathlib.Path)]
+        if any(file in str(error) for file in files):
+            raise
+        raise UserError(f"{' with '.join(files)}: {error}") from error
 
 
 def _palette(
@@ -91,7 +102,7 @@ def _palette(
         return None
     if synthesizer.label_set is None:
         raise UserError("--palette needs colours: set data.label_set, or bring palette PNGs")
-    return synthesizer.label_set.palette
+    return synthesizer.label_set.palette()
 
 
 def _note_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:

@@ -153,6 +153,15 @@ class Diagnosable(Protocol):
 
 
 @runtime_checkable
+class Exporter(Protocol):
+    """A system whose result is more than a checkpoint: a run keeps it as parameters.json."""
+
+    def export(self, variables: Variables, origin: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what JSON can hold; ``origin`` tells on what data, and for how many steps."""
+        ...
+
+
+@runtime_checkable
 class System(Predictor, Protocol):
     """A predictor that learns."""
 

@@ -14,6 +14,8 @@ PRNGKey = Key[Array, ""]
 Example = dict[str, np.ndarray]
 #: Modality name -> array; leading axis = examples; images are NHWC.
 Batch = Mapping[str, Array]
+#: The same on the host.
+HostBatch = Mapping[str, np.ndarray]
 #: A pytree of parameters of one network, as linen's ``init`` returns it under ``"params"``.
 Params = Any
 #: What a system reads to predict: ``{"params": {network: ...}, "model_state": {network: ...}}``.

@@ -24,6 +24,7 @@ LAYERS = {
     "diffusion": ("types", "errors", "diffusion"),
     "crf": ("types", "errors", "crf"),
     "metrics": ("types", "errors", "metrics"),
+    "papers": (),
     "pretrained": (*_BASE, "networks", "pretrained"),
     "data": (*_BASE, "data"),
     "engine": (*_BASE, "system", "data", "engine", "__init__"),
@@ -36,7 +37,7 @@ LAYERS = {
     "predict": (*_BASE, "system", "systems", "engine", "data"),
     "predict_files": (*_BASE, "engine", "data", "predict"),
     "experiment": (*_BASE, "system", "systems", "engine", "data", "evaluate"),
-    "__init__": ("predict", "systems"),
+    "__init__": ("predict", "systems", "crf"),
     "launch": (
         "errors",
         "cli",

@@ -37,20 +37,22 @@ class DataConfig:
 
     ``source``: a name of `segsynth.data.sources.REGISTRY`. ``root``: its folder. ``resolution``:
     side of a training example in px, cut from the picture. ``frame``: instead, height and width to
-    which whole pictures are resampled. ``ids``: how street scenes number the classes, "published"
-    or "train" (`segsynth.data.layouts.joined.Ids`). ``make_coarse``: make coarse labels from fine
-    ones. ``length``, ``eval_length``, ``seed``: of procedural worlds. ``scale``: range of a random
-    crop's side as a share of the picture's short side. ``flip``: probability. ``mask``,
-    ``eval_mask``: settings of the hole masks in training and evaluation
-    (`segsynth.data.masks.inpainting.InpaintingMasks`); empty = no mask. ``workers``:
+    which whole pictures are resampled. ``label_set``: table of `segsynth.data.label_sets` by which
+    prediction reads and writes label files; "" = ids as they stand. ``ids``: how street scenes
+    number the classes, "published" or "train" (`segsynth.data.layouts.joined.Ids`).
+    ``make_coarse``: make coarse labels from fine ones. ``length``, ``eval_length``, ``seed``: of
+    procedural worlds. ``scale``: range of a random crop's side as a share of the picture's short
+    side. ``flip``: probability. ``mask``, ``eval_mask``: settings of the hole masks in training and
+    evaluation (`segsynth.data.masks.inpainting.InpaintingMasks`); empty = no mask. ``workers``:
     worker processes. ``cache``: keep examples in memory once read (`segsynth.data.cache.Cached`).
     ``min_side``, ``on_error``, ``val_share``: of a folder (`segsynth.data.folder.Folder`).
     """
 
     source: str
-    resolution: int
+    resolution: int = 0
     root: str = ""
     frame: tuple[int, ...] = ()
+    label_set: str = ""
     ids: Literal["published", "train"] = "published"
     make_coarse: bool = False
     length: int = 1_000_000
@@ -86,7 +88,7 @@ class Sources:
 
 
 #: Keys of :class:`DataConfig` at which no source looks.
-_NOT_READ = ("scale", "flip", "mask", "eval_mask", "workers")
+_NOT_READ = ("scale", "flip", "mask", "eval_mask", "workers", "label_set")
 
 
 def check(settings: Mapping[str, Any], system: Reader, opened: Sources) -> None:
@@ -116,7 +118,7 @@ def training(
     data = configure(DataConfig, settings["data"], "data")
     source = (opened or Sources()).open(data, settings["train"].get("split", "train"))
     transforms = [
-        _sized(data, CropResize(data.resolution, data.scale)),
+        _sized(data, random=True),
         Flip(data.flip),
         *_masks(data.mask, source, "mask"),
     ]
@@ -142,7 +144,7 @@ def evaluation(
     data = configure(DataConfig, settings["data"], "data")
     source = (opened or Sources()).open(data, settings["eval"].get("split", "val"))
     transforms = [
-        _sized(data, CropResize(data.resolution, random=False)),
+        _sized(data, random=False),
         *_masks(data.eval_mask, source, "eval_mask"),
     ]
     return pipeline.eval_batches(
@@ -165,9 +167,15 @@ def evaluation_size(settings: Mapping[str, Any], opened: Sources | None = None) 
     return available if limit is None else min(available, limit)
 
 
-def _sized(data: DataConfig, crop: CropResize) -> Transform:
+def _sized(data: DataConfig, *, random: bool) -> Transform:
+    """Return what brings pictures to the size of a batch."""
     if not data.frame:
-        return crop
+        if data.resolution < 1:
+            raise UserError(
+                f"data.resolution is {data.resolution}; give the side of an example in px, or "
+                "data.frame, height and width of whole pictures"
+            )
+        return CropResize(data.resolution, data.scale if random else (1.0, 1.0), random=random)
     if len(data.frame) != 2:
         raise UserError(f"data.frame is {data.frame}, expected (height, width) in px")
     return Resize((data.frame[0], data.frame[1]))

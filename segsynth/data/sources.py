@@ -77,8 +77,7 @@ def _streets(config: Any, split: str) -> Source:
     if split not in ("train", "val"):
         raise UserError(f"Source 'streets' has no split {split!r}, expected 'train' or 'val'.")
     train = split == "train"
-    side = _required(config, "resolution")
-    height, width = config.get("frame") or (side, side)
+    height, width = config.get("frame") or (_required(config, "resolution"),) * 2
     return streets.Streets(
         height=height,
         width=width,

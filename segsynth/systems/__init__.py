@@ -6,11 +6,15 @@ from typing import Any
 from segsynth.errors import UserError
 from segsynth.settings import configure, unknown
 from segsynth.system import Predictor
+from segsynth.systems.crf_coarse import CrfCoarse
+from segsynth.systems.crf_tuning import CrfTuning
 from segsynth.systems.inpaint_c2f import InpaintC2F
 
 #: Config name -> class. ``from_config`` of the class takes the other keys of the config's
 #: ``system`` section.
 REGISTRY: dict[str, Any] = {
+    "crf_coarse": CrfCoarse,
+    "crf_tuning": CrfTuning,
     "inpaint_c2f": InpaintC2F,
 }
 

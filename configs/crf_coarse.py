@@ -1,0 +1,136 @@
+r"""Coarse labels to pixel-accurate labels by a dense CRF. Nothing is trained but in :tune.
+
+  python launch/evaluate.py --config configs/crf_coarse.py
+      The demo: 24 procedural street scenes with coarse labels, coarse against refined.
+  python launch/evaluate.py --config configs/crf_coarse.py:camvid --data-root DIR
+      Frames of CamVid with coarse labels (DIR/images, labels, coarse, train.txt, val.txt).
+  python launch/evaluate.py --config configs/crf_coarse.py:cityscapes --data-root DIR
+      leftImg8bit, gtFine and gtCoarse of Cityscapes; the paper's Table 1 beside ours.
+  python launch/train.py --config configs/crf_coarse.py:tune
+      Learn weights, widths and penalties of pairs of classes on procedural street scenes.
+  python launch/train.py --config configs/crf_coarse.py:tune_camvid --config.data_root DIR
+      The same on the training frames of CamVid. Either writes a file that evaluation and prediction
+      take: --config.system.parameters=runs/crf_coarse-tune_camvid/tune/parameters.json
+  python launch/train.py --config configs/crf_coarse.py:smoke
+      A few steps of tuning on tiny frames.
+  python launch/predict.py --config configs/crf_coarse.py:plain --image a.png --labels b.png \
+      --output c.png
+      Any label numbers 0 to 254; 255, or --config.system.unlabelled, is to be filled in; folders as
+      well. The presets above read and write the published ids of their data set.
+"""
+
+from ml_collections import ConfigDict
+
+from segsynth.config_files import preset_of
+from segsynth.data import label_sets
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """Return the config of a preset; "" is the demo."""
+    presets = {
+        "demo": _demo,
+        "camvid": _camvid,
+        "cityscapes": _cityscapes,
+        "plain": _plain,
+        "tune": _tune,
+        "tune_camvid": _tune_camvid,
+        "smoke": _smoke,
+    }
+    return preset_of(preset, presets)()
+
+
+def _base(label_set: str) -> ConfigDict:
+    table = label_sets.get(label_set) if label_set else None
+    config = ConfigDict()
+    config.name = "crf_coarse"
+    config.seed = 0
+    config.data_root = ""
+    config.system = {
+        "name": "crf_coarse",
+        "classes": tuple(row.name for row in table.trained) if table else (),
+        "preset": "coarse",
+        "fast": False,
+        "unlabelled": 255,
+        "crf": {},
+        "unary": {},
+        "parameters": "",
+        "paper": "",
+    }
+    config.data = {
+        "source": "streets",
+        "root": config.get_oneway_ref("data_root"),
+        "label_set": label_set,
+        "ids": "train",
+        "frame": (128, 256),
+    }
+    config.eval = {"split": "val", "examples": -1, "batch": 1}
+    return config
+
+
+def _demo() -> ConfigDict:
+    config = _base("cityscapes")
+    config.eval.examples = 24
+    return config
+
+
+def _camvid() -> ConfigDict:
+    config = _base("camvid")
+    config.data.update({"source": "camvid", "frame": (360, 480)})
+    return config
+
+
+def _cityscapes() -> ConfigDict:
+    config = _base("cityscapes")
+    config.data.update({"source": "cityscapes", "frame": (1024, 2048)})
+    config.system.paper = "crf_coarse"
+    return config
+
+
+def _plain() -> ConfigDict:
+    return _base("")
+
+
+def _tune() -> ConfigDict:
+    """Return the training of the parameters that the presets above take."""
+    config = _base("cityscapes")
+    config.name = "crf_tuning"
+    config.tensorboard = False
+    config.mesh = {"data": -1, "fsdp": 1}
+    config.system = {
+        "name": "crf_tuning",
+        "classes": config.system.classes,
+        "preset": "coarse",
+        "crf": {},
+        "unary": {},
+        "appearance_xy": (80.0, 160.0),
+        "appearance_rgb": (5.0, 8.0),
+        "unlabelled": 255,
+        "judged": 0.5,
+        "average": 0.98,
+        "optimizer": {"lr": 0.03, "warmup": 5, "clip": 1.0, "eps": 1e-4},
+    }
+    config.data.update({"frame": (64, 128), "flip": 0.5, "length": 64, "cache": True})
+    config.eval.update({"examples": 24, "batch": 8})
+    config.every = {"log": 10, "eval": 0, "checkpoint": 50, "diagnose": 0}
+    config.run = ("tune",)
+    config.phases = {"tune": {"train": {"steps": 100, "global_batch": 8}}}
+    return config
+
+
+def _tune_camvid() -> ConfigDict:
+    config = _tune()
+    table = label_sets.get("camvid")
+    config.system.classes = tuple(row.name for row in table.trained)
+    config.data.update({"source": "camvid", "label_set": "camvid", "frame": (90, 120)})
+    config.eval.examples = -1
+    return config
+
+
+def _smoke() -> ConfigDict:
+    config = _tune()
+    config.system.update({"appearance_xy": (160.0,), "crf": {"iterations": 2}})
+    config.data.update({"frame": (24, 48), "length": 16})
+    config.eval.examples = 8
+    config.every.update({"log": 2, "checkpoint": 4})
+    config.phases.tune.train.steps = 6
+    return config

@@ -1,0 +1,204 @@
+"""One call from a rough annotation to a dense label map: heat map, CRF, given labels kept."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Integer
+
+from segsynth.crf.heat_map import label_heatmap
+from segsynth.crf.inference import InferMode, infer_batch
+from segsynth.crf.pictures import as_labels, as_picture
+from segsynth.crf.presets import Heat, Refinement, preset_of
+from segsynth.crf.unary import unary_from_heatmap, unary_from_labels
+from segsynth.errors import UserError
+
+Labels = Integer[np.ndarray, "h w"]
+Refined = tuple[Labels, Float[np.ndarray, "h w c"]]
+
+
+def refine(
+    image: np.ndarray | Array | Any,
+    labels: np.ndarray | Array | Any,
+    *,
+    num_classes: int,
+    unlabelled: int = 255,
+    preset: str | Refinement = "coarse",
+    fast: bool = False,
+    probabilities: bool = False,
+) -> Labels | Refined:
+    """Label every pixel of a picture that is labelled in part.
+
+    Eq. 5 of "Semantic segmentation using coarse label maps": a given label stays, and a pixel
+    without one takes the most probable label of a fully connected CRF, among those that occur
+    in the map. No training.
+
+    Args:
+      image: [H, W, 3], RGB, levels in 0..255; [H, W] and [H, W, 1] are taken as grey.
+      labels: [H, W], integers: a class in 0 .. num_classes - 1, or ``unlabelled``.
+      num_classes: how many classes there are.
+      unlabelled: the value of pixels to fill in; may lie among the class numbers.
+      preset: "coarse", "pydensecrf" or a `segsynth.crf.Refinement`.
+      fast: iterate on 2x2 pixels and finish at full resolution: less time, about 1 % of the pixels
+        change.
+      probabilities: also return the marginals.
+
+    Returns:
+      Labels [H, W] of the type of ``labels``, all in 0 .. num_classes - 1. With ``probabilities`` a
+      pair of these and of float32 [H, W, num_classes]: one-hot where a label was given, 0 for
+      classes that do not occur.
+
+    Raises:
+      UserError: no labelled pixel, an id beyond the classes, sizes that do not match, a picture
+        that is not in levels of 0..255, an unknown preset.
+
+    """
+    job = _checked(image, labels, num_classes, unlabelled)
+    return _finish([job], num_classes, preset_of(preset), fast, probabilities, None)[0]
+
+
+def refine_batch(
+    images: Sequence[Any] | np.ndarray | Array,
+    labels: Sequence[Any] | np.ndarray | Array,
+    *,
+    num_classes: int,
+    unlabelled: int = 255,
+    preset: str | Refinement = "coarse",
+    fast: bool = False,
+    probabilities: bool = False,
+    mesh: Mesh | None = None,
+) -> list[Labels] | list[Refined]:
+    """`refine` on several pictures, of one size or of many.
+
+    Pictures of one size with the same classes are inferred together, one after another on each
+    device; the unaries of such a group are in memory at once.
+
+    Args:
+      images: pictures, each as in `refine`.
+      labels: as many label maps.
+      num_classes: as in `refine`.
+      unlabelled: as in `refine`.
+      preset: as in `refine`.
+      fast: as in `refine`.
+      probabilities: as in `refine`.
+      mesh: devices among which the pictures of a group are split; absent, the default device.
+
+    Raises:
+      UserError: as `refine`, naming the place in the batch; lists of different lengths.
+
+    """
+    if len(images) != len(labels):
+        raise UserError(
+            f"{len(images)} images and {len(labels)} label maps: one for each is needed"
+        )
+    jobs = []
+    for place, (image, coarse) in enumerate(zip(images, labels, strict=True)):
+        try:
+            jobs.append(_checked(image, coarse, num_classes, unlabelled))
+        except UserError as error:
+            raise UserError(f"image {place} of the batch: {error}") from None
+    return _finish(jobs, num_classes, preset_of(preset), fast, probabilities, mesh)
+
+
+class _Job(NamedTuple):
+    """A picture whose labels are numbered without gaps: -1 unlabelled, k = ``present[k]``."""
+
+    image: np.ndarray
+    given: np.ndarray
+    compact: np.ndarray
+    present: tuple[int, ...]
+
+
+def _checked(image, labels, num_classes, unlabelled) -> _Job:
+    image, given = as_picture(image), as_labels(labels)
+    if given.shape != image.shape[:2]:
+        raise UserError(
+            f"image of {image.shape[1]} x {image.shape[0]} pixels, labels of {given.shape[1]} x "
+            f"{given.shape[0]}: resize the labels to the image by nearest neighbour"
+        )
+    known = given != unlabelled
+    if not known.any():
+        raise UserError(
+            f"every pixel has the label {unlabelled}, unlabelled: there is nothing to spread; "
+            "label at least one"
+        )
+    present = np.unique(given[known])
+    beyond = present[(present < 0) | (present >= num_classes)]
+    if len(beyond):
+        raise UserError(
+            f"label {beyond[-1]} among the labels, expected 0..{num_classes - 1} or {unlabelled} "
+            "for unlabelled: map the ids, or set num_classes or unlabelled"
+        )
+    compact = np.where(known, np.searchsorted(present, given), -1).astype(np.int32)
+    return _Job(image, given, compact, tuple(present.tolist()))
+
+
+def _finish(jobs, num_classes, how, fast, probabilities, mesh) -> list:
+    groups: dict[tuple, list[int]] = {}
+    for place, job in enumerate(jobs):
+        groups.setdefault((job.given.shape, job.present), []).append(place)
+    out: list[Any] = [None] * len(jobs)
+    for places in groups.values():
+        group = [jobs[place] for place in places]
+        marginals = _marginals(group, num_classes, how, fast, mesh)
+        for place, job, q in zip(places, group, marginals, strict=True):
+            out[place] = _answer(job, q, num_classes, probabilities)
+    return out
+
+
+def _marginals(group: list[_Job], num_classes, how: Refinement, fast: bool, mesh) -> np.ndarray:
+    """Marginals [B, H, W, present classes] of pictures of one size with the same classes."""
+    present = group[0].present
+    labels = np.stack([job.compact for job in group])
+    if len(present) == 1 or (labels >= 0).all():
+        return labels[..., None] == np.arange(len(present))
+    compat = None
+    if how.compat is not None:
+        compat = np.asarray(how.compat, np.float32)
+        if compat.shape != (num_classes, num_classes):
+            raise UserError(f"compat of shape {compat.shape} for {num_classes} classes")
+        compat = compat[np.ix_(present, present)]
+    images = np.stack([job.image for job in group])
+    q = infer_batch(
+        images,
+        np.stack([_unary(job, how.unary) for job in group]),
+        how.crf_at(images.shape[2]),
+        mode=_mode(how.mode, fast),
+        labels=labels,
+        compat=compat,
+        mesh=mesh,
+    )
+    return np.asarray(q)
+
+
+def _mode(mode: Literal["full", "pinned"], fast: bool) -> InferMode:
+    if not fast:
+        return mode
+    return "fast" if mode == "pinned" else "coarse_to_fine"
+
+
+def _unary(job: _Job, how) -> np.ndarray:
+    classes = len(job.present)
+    if not isinstance(how, Heat):
+        return np.asarray(unary_from_labels(jnp.asarray(job.compact), classes, how.gt_prob))
+    heat = label_heatmap(
+        job.image, job.compact, classes, reading=how.reading, tau=how.tau, xy=how.xy, rgb=how.rgb
+    )
+    return np.asarray(unary_from_heatmap(jnp.asarray(heat)))
+
+
+def _answer(job: _Job, q: np.ndarray, num_classes: int, probabilities: bool) -> Any:
+    known = job.compact >= 0
+    present = np.asarray(job.present, job.given.dtype)
+    # One class has nothing to compare.
+    found = present[q.argmax(-1)] if len(present) > 1 else np.full_like(job.given, present[0])
+    dense = np.where(known, job.given, found)
+    if not probabilities:
+        return dense
+    marginals = np.zeros((*dense.shape, num_classes), np.float32)
+    marginals[..., list(job.present)] = 1.0 if len(present) == 1 else q
+    marginals[known] = 0.0
+    marginals[known, job.given[known].astype(np.int64)] = 1.0
+    return dense, marginals
