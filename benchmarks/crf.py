@@ -15,7 +15,7 @@ import argparse
 import dataclasses
 import importlib.util
 import os
-import resource
+import pathlib
 import statistics
 import subprocess
 import sys
@@ -24,7 +24,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-CLASSES = 19
 MODES = ("full", "coarse_to_fine", "fast")
 #: The parameters of pydensecrf's examples, at 1024 px.
 WEIGHTS = dict(appearance=10.0, appearance_rgb=13.0, smoothness=3.0, smoothness_xy=3.0)
@@ -40,10 +39,10 @@ class Problem:
     unary: np.ndarray
 
     @classmethod
-    def of(cls, image: np.ndarray, labels: np.ndarray) -> "Problem":
+    def of(cls, image: np.ndarray, labels: np.ndarray, classes: int) -> "Problem":
         """Take labels as right with probability 0.7, and nothing for known elsewhere."""
-        sure = 0.7 * np.eye(CLASSES)[np.maximum(labels, 0)] + 0.3 / CLASSES
-        probability = np.where(labels[..., None] >= 0, sure, 1 / CLASSES)
+        sure = 0.7 * np.eye(classes)[np.maximum(labels, 0)] + 0.3 / classes
+        probability = np.where(labels[..., None] >= 0, sure, 1 / classes)
         return cls(image, labels, -np.log(probability).astype(np.float32))
 
 
@@ -63,8 +62,8 @@ def theirs(problem: Problem, iterations: int, mode: str = "") -> np.ndarray:
     from pydensecrf.densecrf import DenseCRF2D
 
     height, width = problem.image.shape[:2]
-    crf = DenseCRF2D(width, height, CLASSES)
-    crf.setUnaryEnergy(np.ascontiguousarray(problem.unary.reshape(-1, CLASSES).T))
+    crf = DenseCRF2D(width, height, problem.unary.shape[-1])
+    crf.setUnaryEnergy(np.ascontiguousarray(problem.unary.reshape(height * width, -1).T))
     crf.addPairwiseGaussian(sxy=WEIGHTS["smoothness_xy"], compat=WEIGHTS["smoothness"])
     crf.addPairwiseBilateral(
         sxy=APPEARANCE_XY,
@@ -106,7 +105,8 @@ def compare(name: str, problem: Problem, repeats: int, modes: tuple[str, ...]) -
     reference = found.get("peer", found["full"] if "full" in found else None)
     height, width = problem.labels.shape
     free = 100 * float((problem.labels < 0).mean())
-    print(f"\n{name}: {width}x{height}, {free:.0f} % unlabelled, {repeats} repeats")
+    print(f"\n{name}: {width}x{height}, {problem.unary.shape[-1]} classes, ", end="")
+    print(f"{free:.0f} % unlabelled, {repeats} repeats")
     print(
         "| | first call | T=5 median (min) s | CPU s | T=10 s | an iteration s | preparation s |"
         " ratio T=5 (CPU) | ratio an iteration (CPU) | agreement % |"
@@ -151,15 +151,22 @@ def peak(arguments: list[str], who: str) -> str:
 
 
 def _report_peak(problem: Problem, who: str) -> None:
-    small = Problem.of(problem.image[:64, :64], problem.labels[:64, :64])  # imports
+    parts = (problem.image, problem.labels, problem.unary)
+    small = Problem(*(part[:64, :64] for part in parts))  # for what is imported
     call = theirs if who == "peer" else ours
     call(small, 1, who)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak_kib()
     call(problem, 5, who)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+    print((_peak_kib() - before) // 1024)
 
 
-def scene(size: tuple[int, int], camvid: str) -> tuple[np.ndarray, np.ndarray]:
+def _peak_kib() -> int:
+    """Peak resident memory of this process (ru_maxrss would begin with that of its parent)."""
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def scene(size: tuple[int, int], camvid: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """An image of (width, height) and its coarse labels: a street, or a mosaic of frames."""
     width, height = size
     if not camvid:
@@ -174,9 +181,9 @@ def scene(size: tuple[int, int], camvid: str) -> tuple[np.ndarray, np.ndarray]:
         tiles: list[tuple[np.ndarray, np.ndarray]] = []
         while sum(tile[0].shape[1] for tile in tiles) < width:
             example = source[used % len(source)]
-            # Frames have 11 classes; shifted from tile to tile, all 19 numbers occur.
+            # Frames have 11 classes; shifted from tile to tile, all numbers occur.
             labels = _numbers(example["coarse"])
-            shifted = np.where(labels < 0, -1, (labels + 4 * used) % CLASSES)
+            shifted = np.where(labels < 0, -1, (labels + 4 * used) % classes)
             tiles.append((example["image"], shifted))
             used += 1
         rows.append([np.concatenate(part, axis=1)[:, :width] for part in zip(*tiles, strict=True)])
@@ -194,6 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--camvid", default="", help="CamVid tree with coarse labels")
     parser.add_argument("--sizes", default="512x256,1024x512,2048x1024")
+    parser.add_argument("--classes", type=int, default=19)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--modes", default=",".join(MODES))
     parser.add_argument("--memory", action="store_true", help="peak memory as well")
@@ -209,7 +217,7 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **keep})
     for text in flags.sizes.split(","):
         width, height = map(int, text.split("x"))
-        problem = Problem.of(*scene((width, height), flags.camvid))
+        problem = Problem.of(*scene((width, height), flags.camvid, flags.classes), flags.classes)
         if flags.peak:
             _report_peak(problem, flags.peak)
             return

@@ -294,7 +294,5 @@ def test_a_run_predicts_and_is_evaluated(launch, trained, picture, monkeypatch):
 
 def test_a_class_by_number_is_range_checked(trained, picture):
     synthesizer = segsynth.load(trained)
-    with pytest.raises(
-        UserError, match="category is 7; expected one of 0 background"
-    ):
+    with pytest.raises(UserError, match="category is 7; expected one of 0 background"):
         synthesizer(image=picture / "a.png", mask=picture / "m.png", category=7)

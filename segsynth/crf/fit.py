@@ -32,14 +32,16 @@ _IMPOSSIBLE = 30.0
 _CLIP = 1e-12
 _SMALLEST_WEIGHT = 1e-4
 
-#: "appearance" and "smoothness" [g], weights before a softplus, and "compat" [g, c, c].
+#: "appearance" and "smoothness" [g], weights before a softplus; "compat" [g, c, c]; "confidence"
+#: [g], the inverse of a temperature before a softplus. It takes up that mean field is surer than it
+#: is right, which else would pull the weights to 0, and changes no label.
 Params = dict[str, Array | np.ndarray]
 
 
 class Sums(NamedTuple):
     """What each picture of a batch adds to the loss."""
 
-    #: Cross-entropy over the judged pixels, nats, at each grid point.
+    #: Cross-entropy of the tempered marginals over the judged pixels, nats, at each grid point.
     loss: Float[Array, "b g"]
     #: Its gradient.
     gradient: Any
@@ -82,6 +84,7 @@ class Fit:
             "appearance": jnp.full(points, _before_softplus(crf.appearance), jnp.float32),
             "smoothness": jnp.full(points, _before_softplus(crf.smoothness), jnp.float32),
             "compat": compat.astype(jnp.float32),
+            "confidence": jnp.full(points, _before_softplus(1.0), jnp.float32),
         }
 
     def legal(self, params: Params) -> Params:
@@ -141,8 +144,10 @@ class Fit:
 
                 def loss(params):
                     q = self._marginals(params, unary, (lattice, smooth))
-                    right = jnp.take_along_axis(q, true[..., None], axis=-1)[..., 0]
-                    return -jnp.where(judged, jnp.log(jnp.maximum(right, _CLIP)), 0.0).sum()
+                    sure = nn.softplus(params["confidence"])
+                    scores = jax.nn.log_softmax(sure * jnp.log(jnp.maximum(q, _CLIP)), axis=-1)
+                    right = jnp.take_along_axis(scores, true[..., None], axis=-1)[..., 0]
+                    return -jnp.where(judged, right, 0.0).sum()
 
                 return jax.value_and_grad(loss)(params)
 

@@ -55,6 +55,10 @@ class Batches:
         self._iterator.close()
 
 
+#: Examples of "endless" batches. Grain's own endless repetition overflows with batches of one.
+_ENDLESS = 2**62
+
+
 def train_batches(
     source: Source,
     transforms: Sequence[Transform],
@@ -99,7 +103,7 @@ def train_batches(
     dataset = (
         grain.MapDataset.source(examples)
         .shuffle(seed=shuffle_seed)
-        .repeat(None)
+        .repeat(_ENDLESS // len(examples))
         .random_map(_Draw(tuple(transforms), tuple(keys)), seed=draw_seed)
         .batch(local)[process_index::process_count][start_step:]
     )

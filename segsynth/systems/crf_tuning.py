@@ -7,8 +7,9 @@ alone; the one whose running loss is lowest is what prediction, evaluation and t
 take.
 
 Weights are trained before a softplus. Penalties are projected after every step onto symmetric
-matrices >= 0 with a zero diagonal, which start as Potts. Batches hold ``image`` uint8
-(b, h, w, 3), ``coarse`` and ``labels`` uint8 (b, h, w, 1), 255 = none.
+matrices >= 0 with a zero diagonal, which start as Potts. The loss is that of the marginals at a
+temperature that is trained with them and then dropped (`segsynth.crf.fit`). Batches hold ``image``
+uint8 (b, h, w, 3), ``coarse`` and ``labels`` uint8 (b, h, w, 1), 255 = none.
 """
 
 import dataclasses
@@ -120,7 +121,7 @@ class CrfTuning:
     def train_step(
         self, state: TrainState, frozen: Frozen, batch: Batch, key: PRNGKey
     ) -> tuple[TrainState, Scalars]:
-        """One AdamW step of each grid point on the cross-entropy of its marginals.
+        """One AdamW step of each grid point on the cross-entropy of its tempered marginals.
 
         A batch in which nothing is judged counts as a loss and a gradient of 0.
         """

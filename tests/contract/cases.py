@@ -20,7 +20,7 @@ BATCH, SIDE = 8, 16
 TINY = {
     "crf_coarse": {
         "system": {"classes": ("a", "b", "c"), "unlabelled": 3, "crf": {"iterations": 2}},
-        "high": {"coarse": 3, "labels": 3},
+        "high": {"coarse": 3, "labels": 2},
     },
     "crf_tuning": {
         "system": {
@@ -34,7 +34,7 @@ TINY = {
         },
         "light": {},
         "moving": 3,
-        "high": {"coarse": 4, "labels": 4},
+        "high": {"coarse": 4, "labels": 3},
     },
     "inpaint_c2f": {
         "system": {

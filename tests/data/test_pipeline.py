@@ -118,6 +118,14 @@ def test_one_picture_is_augmented_anew_each_time():
     assert len({image.tobytes() for batch in batches for image in batch["image"]}) > 12
 
 
+def test_a_batch_of_one_is_as_good_as_any():
+    one = _take(6, global_batch=1)
+    three = _take(2, global_batch=3)
+    indices = [int(batch["index"][0]) for batch in one]
+    assert indices == np.concatenate([batch["index"] for batch in three]).tolist()
+    _assert_same(_take(2, global_batch=2, process_count=2, process_index=1), one[1:4:2])
+
+
 def test_a_start_of_ten_million_is_free():
     begin = time.perf_counter()
     _take(1, start_step=10_000_000)

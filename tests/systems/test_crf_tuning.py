@@ -1,16 +1,19 @@
 """Tuning of the CRF: which way the gradient points, what is chosen, the file that comes out."""
 
 import json
+import pathlib
 
 import jax
 import numpy as np
 import pytest
 
-from segsynth import systems
+from segsynth import config_files, systems
 from segsynth.crf.presets import PRESETS, HardLabels, Refinement
 from segsynth.crf.tuned import to_json, tuned
 from segsynth.errors import UserError
+from segsynth.experiment import train_and_evaluate
 
+ROOT = pathlib.Path(__file__).parents[2]
 CLASSES = ("dark", "light", "never seen")
 SIDE = 24
 
@@ -48,10 +51,10 @@ def train(system, steps, given):
 
 
 def test_a_weight_that_is_too_low_rises_and_the_loss_falls():
-    system = build(unary=POSITIONS, crf={"appearance": 0.05, "appearance_rgb": 20.0})
-    state, rows = train(system, 20, batch())
+    crf = {"appearance": 0.05, "appearance_xy": 2000.0, "appearance_rgb": 20.0}
+    state, rows = train(build(unary=POSITIONS, crf=crf), 12, batch())
     assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
-    assert rows[-1]["appearance"] > 2 * rows[0]["appearance"] > 0.05
+    assert rows[-1]["appearance"] > 2 * rows[0]["appearance"] > 0.1
     compat = np.asarray(state.params["crf"]["compat"][0])
     assert compat[0, 1] > 1.0, "the two classes must be kept apart"
     np.testing.assert_array_equal(compat, compat.T)
@@ -59,14 +62,16 @@ def test_a_weight_that_is_too_low_rises_and_the_loss_falls():
     assert compat.min() >= 0 and compat[0, 2] == pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_weight_that_is_too_high_falls():
-    """Colours that mean nothing: the kernel over them only does harm."""
+def test_a_weight_that_is_too_high_falls_and_so_does_the_loss():
+    """A picture of one colour: the kernel over it spreads the larger class, which is wrong."""
     given = batch()
-    given["image"] = 200 * np.random.default_rng(1).integers(0, 2, given["image"].shape, np.uint8)
+    given["image"][:] = 100
+    given["labels"] = np.zeros_like(given["labels"])
+    given["labels"][:, :, 18:] = 1
     given["coarse"] = given["labels"].copy()
-    given["coarse"][:, :, SIDE // 2 - 3 : SIDE // 2 + 3] = 255
-    crf = {"appearance": 4.0, "appearance_xy": 2000.0, "appearance_rgb": 60.0}
-    _, rows = train(build(unary={"rgb": 1e4, "tau": 20.0}, crf=crf), 8, given)
+    given["coarse"][:, :, 15:21] = 255
+    crf = {"appearance": 4.0, "appearance_xy": 2000.0}
+    _, rows = train(build(unary=POSITIONS, crf=crf), 8, given)
     assert rows[-1]["appearance"] < rows[0]["appearance"] < 4.0
     assert rows[-1]["loss"] < rows[0]["loss"]
 
@@ -117,6 +122,19 @@ def test_the_file_gives_the_labels_of_the_tuned_system(tmp_path):
     key, nothing = jax.random.key(0), {"params": {}, "model_state": {}}
     mine = system.predict(state.variables(), {}, given, key)["labels"]
     np.testing.assert_array_equal(reader.predict(nothing, {}, given, key)["labels"], mine)
+
+
+def test_a_run_writes_the_file(tmp_path):
+    overrides = ["phases.tune.train.steps=1", "phases.tune.train.global_batch=2", "mesh.data=1"]
+    overrides += ["data.frame=(16,32)", "eval.examples=1", "eval.batch=1"]
+    path = f"{ROOT / 'configs' / 'crf_coarse.py'}:smoke"
+    config, _ = config_files.load(path, [f"--config.{value}" for value in overrides])
+    train_and_evaluate(config, tmp_path)
+    file = tmp_path / "tune" / "parameters.json"
+    assert tuned(file, config.system.classes).crf.iterations == 2
+    origin = json.loads(file.read_text())["origin"]
+    assert origin["data"]["source"] == "streets" and origin["steps"] == 1
+    assert origin["loss"] == min(point["loss"] for point in origin["grid"]) > 0
 
 
 @pytest.mark.parametrize("refinement", [PRESETS["coarse"], PRESETS["pydensecrf"]])
