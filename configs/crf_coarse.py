@@ -21,9 +21,23 @@ r"""Coarse labels to pixel-accurate labels by a dense CRF. Nothing is trained bu
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from segsynth.config_files import preset_of
 from segsynth.data import label_sets
+
+#: Values of the preset that may be replaced. Widths in px of a picture 2048 wide.
+_CRF = {
+    **dict.fromkeys(("appearance", "appearance_xy", "appearance_rgb"), float),
+    **dict.fromkeys(("smoothness", "smoothness_xy"), float),
+    **{"iterations": int, "normalisation": str},
+}
+_UNARY = {"reading": str, "tau": float, "xy": float, "rgb": float}
+
+
+def _unset(kinds: dict[str, type]) -> dict:
+    """Return placeholders: the preset's value counts unless one is set."""
+    return {name: placeholder(kind) for name, kind in kinds.items()}
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -52,8 +66,8 @@ def _base(label_set: str) -> ConfigDict:
         "preset": "coarse",
         "fast": False,
         "unlabelled": 255,
-        "crf": {},
-        "unary": {},
+        "crf": _unset(_CRF),
+        "unary": _unset(_UNARY),
         "parameters": "",
         "paper": "",
     }
@@ -63,6 +77,7 @@ def _base(label_set: str) -> ConfigDict:
         "label_set": label_set,
         "ids": "train",
         "frame": (128, 256),
+        "make_coarse": False,
     }
     config.eval = {"split": "val", "examples": -1, "batch": 1}
     return config
@@ -101,8 +116,8 @@ def _tune() -> ConfigDict:
         "name": "crf_tuning",
         "classes": config.system.classes,
         "preset": "coarse",
-        "crf": {},
-        "unary": {},
+        "crf": _unset(_CRF),
+        "unary": _unset(_UNARY),
         "appearance_xy": (160.0, 320.0),
         "appearance_rgb": (5.0, 8.0),
         "unlabelled": 255,

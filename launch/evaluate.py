@@ -33,6 +33,7 @@ def parser() -> cli.Flags:
     )
     flags.add_argument("--split", default="", help="train, val or all; the config's by default")
     flags.add_argument("--examples", type=int, default=0, help="how many; -1 = all of the split")
+    flags.add_distributed()
     return flags
 
 
@@ -46,6 +47,8 @@ def main() -> None:
     asked = {name: getattr(flags, name) for name in ("data_root", "split", "examples")}
     if bool(flags.run) == bool(flags.config):
         raise UserError("give --run, the workdir of a training, or --config of what needs none")
+    if flags.distributed:
+        cli.join_processes()
     if flags.config:
         config, name = config_files.load(flags.config, overrides)
         evaluate_config(config, output=flags.output or f"runs/{name}", **asked)

@@ -36,6 +36,13 @@ def parser() -> cli.Flags:
     flags.add_argument(
         "--palette", action="store_true", help="write label maps with their colours as palette"
     )
+    flags.add_argument(
+        "--on-error",
+        choices=("raise", "skip"),
+        default="raise",
+        help="skip: go on in a folder past what cannot be answered for, and name it at the end",
+    )
+    flags.add_distributed()
     return flags
 
 
@@ -49,6 +56,8 @@ def main() -> None:
 
     if bool(known.run) == bool(known.config):
         raise UserError("give --run, the workdir of a training, or --config of what needs none")
+    if known.distributed:
+        cli.join_processes()
     if known.run:
         synthesizer = load(known.run, phase=known.phase, step=known.step)
     else:
@@ -67,6 +76,7 @@ def main() -> None:
         given,
         known.output,
         palette=known.palette,
+        on_error=known.on_error,
         seed=known.seed,
         mask_polarity=known.mask_polarity,
     )

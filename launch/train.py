@@ -8,7 +8,6 @@ After the colon stands a preset of the config. Any of its values is set by --con
 for example --config.phases.lcg.train.steps=100 or --config.mesh.fsdp=2.
 """
 
-import os
 import sys
 
 from segsynth import cli
@@ -21,33 +20,8 @@ def parser() -> cli.Flags:
     flags.add_argument(
         "--workdir", default="", help="run directory; runs/<config>[-<preset>] by default"
     )
-    flags.add_argument(
-        "--distributed",
-        action="store_true",
-        help="one of several processes: those of Slurm, Kubernetes, MPI or TPUs find each other, "
-        "others by JAX_COORDINATOR_ADDRESS=host:port, JAX_NUM_PROCESSES and JAX_PROCESS_ID",
-    )
+    flags.add_distributed()
     return flags
-
-
-def join_processes() -> None:
-    """Join the other processes of a distributed training; before anything touches a device."""
-    import jax
-
-    from segsynth.errors import UserError
-
-    try:
-        # jax reads the coordinator's address from the environment by itself, the other two not.
-        count, index = (
-            int(value) if (value := os.environ.get(name)) else None
-            for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-        )
-        jax.distributed.initialize(num_processes=count, process_id=index)
-    except ValueError as error:
-        raise UserError(
-            f"--distributed finds no cluster ({error}); set JAX_COORDINATOR_ADDRESS=host:port, "
-            "JAX_NUM_PROCESSES and JAX_PROCESS_ID"
-        ) from error
 
 
 def main() -> None:
@@ -57,7 +31,7 @@ def main() -> None:
 
     config, name = config_files.load(known.config, overrides)
     if known.distributed:
-        join_processes()
+        cli.join_processes()
     from segsynth.experiment import Stopped, train_and_evaluate
 
     try:

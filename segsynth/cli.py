@@ -21,6 +21,34 @@ class Flags(argparse.ArgumentParser):
         """Raise :class:`UserError`."""
         raise UserError(f"{message}; --help lists the flags")
 
+    def add_distributed(self) -> None:
+        """Add ``--distributed``, on which a script calls :func:`join_processes`."""
+        self.add_argument(
+            "--distributed",
+            action="store_true",
+            help="one of several processes: those of Slurm, Kubernetes, MPI or TPUs find each "
+            "other, others by JAX_COORDINATOR_ADDRESS=host:port, JAX_NUM_PROCESSES and "
+            "JAX_PROCESS_ID",
+        )
+
+
+def join_processes() -> None:
+    """Join the other processes of a distributed program; before anything touches a device."""
+    import jax
+
+    try:
+        # jax reads the coordinator's address from the environment by itself, the other two not.
+        count, index = (
+            int(value) if (value := os.environ.get(name)) else None
+            for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+        )
+        jax.distributed.initialize(num_processes=count, process_id=index)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            f"--distributed finds no cluster ({error}); set JAX_COORDINATOR_ADDRESS=host:port, "
+            "JAX_NUM_PROCESSES and JAX_PROCESS_ID"
+        ) from error
+
 
 def run(main: Callable[[], None]) -> int:
     """Run ``main`` and return the exit code: 0, 2 after one line for a user's mistake, 130 after

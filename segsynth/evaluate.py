@@ -200,7 +200,9 @@ def _data_name(settings: Mapping[str, Any]) -> str:
 
 def _judge(system, settings, weights, plan, *, seed, record, folder) -> dict[str, Any]:
     """Evaluate, print, write."""
-    if not system.on_host:
+    if system.on_host:  # each process takes a batch of its own
+        settings["eval"]["batch"] *= jax.process_count()
+    else:
         plan.check_batch(settings["eval"]["batch"], "eval.batch")
     opened = feed.Sources()
     with feed.evaluation(settings, system, seed=seed, opened=opened) as batches:

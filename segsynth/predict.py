@@ -60,7 +60,8 @@ def from_config(config: Any) -> "Synthesizer":
             "give its --workdir as --run"
         )
     label_set = settings.get("data", {}).get("label_set", "")
-    made_with = {"system": settings["system"], "label_set": label_set}
+    # The value of the system says also what a preset's name or a file of parameters stood for.
+    made_with = {"system": settings["system"], "label_set": label_set, "value": repr(system)}
     return Synthesizer(system, {"params": {}, "model_state": {}}, {}, label_set, made_with)
 
 
@@ -113,7 +114,10 @@ class Synthesizer:
         for name in inputs:
             if name not in self.inputs:
                 raise UserError(unknown(name, self.inputs, "this system's input"))
-        modalities.check_provided(self.inputs, tuple(inputs), "this system", "the call")
+        lacking = [n for n in self.inputs if n not in inputs and modalities.get(n).default is None]
+        if lacking:
+            flags = " and ".join(" or ".join(self.flags[name]) for name in lacking)
+            raise UserError(f"{' and '.join(lacking)} not given; bring {flags}")
         given = {name: modalities.get(name).default for name in self.inputs} | inputs
         arrays = {name: self._to_array(name, given[name], mask_polarity) for name in self.inputs}
         for remark in self.system.remarks(self._variables, self._frozen, arrays):
@@ -121,11 +125,7 @@ class Synthesizer:
                 self._said.add(remark)
                 log.warning("%s", remark)
         outputs = self.system.synthesize(self._predict, arrays, jax.random.key(seed))
-        if self.label_set is not None:
-            for name in outputs:
-                if _is_label_map(name):
-                    outputs[name] = self.label_set.to_ids(outputs[name])
-        return outputs
+        return self._published(outputs, given)
 
     def _predict(
         self, system: Predictor, inputs: Mapping[str, np.ndarray], key: PRNGKey
@@ -140,6 +140,19 @@ class Synthesizer:
             return array
         self.label_set.check(array, f"{name} {value}" if _is_path(value) else name)
         return self.label_set.to_train_ids(array)
+
+    def _published(self, outputs: dict[str, np.ndarray], given: Mapping[str, Any]) -> dict:
+        """Give label maps their published ids; what was given and is no class to be found stays."""
+        if self.label_set is None:
+            return outputs
+        table = self.label_set
+        kept = [row.id for row in table.classes if row.ignored and row.id != table.unlabelled]
+        for name in [name for name in outputs if _is_label_map(name)]:
+            outputs[name] = table.to_ids(outputs[name])
+            for source in [source for source in given if _is_label_map(source)]:
+                labels = _to_array(source, given[source], "")
+                outputs[name] = np.where(np.isin(labels, kept), labels, outputs[name])
+        return outputs
 
 
 @functools.lru_cache(maxsize=16)
@@ -159,7 +172,10 @@ def _to_array(name: str, value: Any, polarity: str) -> np.ndarray:
         array = array[..., None]
     if name == "mask":
         array = (array.max(axis=-1, keepdims=True) > 0).astype(np.uint8)
-    array = array.astype(modality.dtype, casting="safe" if array.dtype == np.uint8 else "same_kind")
+    if array.dtype.kind not in "biu":
+        raise UserError(f"{name} is an array of {array.dtype}; expected {modality.dtype}")
+    modalities.check_range(name, array)
+    array = array.astype(modality.dtype)
     modalities.check({name: array[None]}, [name])
     return array
 

@@ -2,10 +2,9 @@
 
 import logging
 import pathlib
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -13,7 +12,8 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from segsynth.data import modalities, pictures
-from segsynth.engine.run import differences, read_json, write_json
+from segsynth.data.layouts.cityscapes import SUFFIXES
+from segsynth.engine.run import differences, plain, read_json, write_json
 from segsynth.errors import UserError
 from segsynth.predict import Synthesizer
 
@@ -36,13 +36,15 @@ def predict_files(
     output: str | PathLike,
     *,
     palette: bool = False,
+    on_error: Literal["raise", "skip"] = "raise",
     **options: Any,
 ) -> list[pathlib.Path]:
     """Answer for one picture, or for every picture of a folder; return the files written.
 
     A folder is done in the order of its names, split over the processes of a distributed program.
-    Answers that are there already are left alone, so that the same command continues an interrupted
-    one; ``predictions.json`` in the folder tells whether they were made with the same settings.
+    Answers that are there already, and no older than their inputs, are left alone, so that the same
+    command continues an interrupted one; ``predictions.json`` in the folder tells whether they were
+    made from the same folders with the same settings.
 
     Args:
       synthesizer: the system.
@@ -50,30 +52,59 @@ def predict_files(
       output: a PNG file, or a folder accordingly.
       palette: write label maps as palette PNGs of the label set's colours. A label map whose input
         was one is always written so, with the palette of the input.
+      on_error: "skip" goes on in a folder past what cannot be answered for.
       **options: go to :class:`Synthesizer`.
 
     Raises:
-      UserError: a file or partner that is missing, answers of other settings in the folder; nothing
-        is half-written.
+      UserError: a file or partner that is missing, answers of other settings in the folder, and, at
+        the end, what ``on_error`` skipped; nothing is half-written.
     """
     output = pathlib.Path(output)
     jobs = list(_jobs(inputs, output))
-    if any(_is_folder(value) for value in inputs.values()):
-        _note_settings(output, {**synthesizer.made_with, **options, "palette": palette})
+    name = synthesizer.system.outputs[0]
+    if palette and jobs:
+        _palette(synthesizer, jobs[0], name, palette)  # it has colours, or says so before the work
+    folder = any(_is_folder(value) for value in inputs.values())
+    if folder:
+        made_with = {**synthesizer.made_with, **options, "inputs": _absolute(inputs)}
+        _note_settings(output, {**made_with, "palette": palette}, jobs)
         mine = jobs[jax.process_index() :: jax.process_count()]
-        waiting = [job for job in mine if not job.output.exists()]
-        if len(waiting) < len(mine):
-            log.info("%d of %d are there already", len(mine) - len(waiting), len(mine))
-        jobs = tqdm(waiting, unit="picture", disable=None if sys.stderr.isatty() else True)
-    written = []
-    for job in jobs:
-        name = synthesizer.system.outputs[0]
-        answer = _answer(synthesizer, job, options)[name]
+        jobs = [job for job in mine if not _is_done(job)]
+        if len(jobs) < len(mine):
+            log.info("%d of %d are there already", len(mine) - len(jobs), len(mine))
+    written, skipped = [], []
+    for job in tqdm(jobs, unit="picture", disable=None if folder else True):
+        try:
+            answer = _answer(synthesizer, job, options)[name]
+            colours = _palette(synthesizer, job, name, palette)
+        except UserError as error:
+            if on_error == "raise" or not folder:
+                raise
+            log.warning("skipped: %s", error)
+            skipped.append(str(error))
+            continue
         job.output.parent.mkdir(parents=True, exist_ok=True)
-        pictures.write_png(job.output, answer, _palette(synthesizer, job, name, palette))
+        pictures.write_png(job.output, answer, colours)
         written.append(job.output)
-        log.info("wrote %s", job.output)
+    log.info("wrote %s", output if folder else written[0])
+    if skipped:
+        raise UserError(f"{len(skipped)} of {len(jobs)} pictures were skipped, first: {skipped[0]}")
     return written
+
+
+def _absolute(inputs: Mapping[str, str]) -> dict[str, str]:
+    """Return where the inputs lie; those that are no files as they are."""
+    spatial = {name for name in inputs if modalities.get(name).spatial}
+    return {n: str(pathlib.Path(v).resolve()) if n in spatial else v for n, v in inputs.items()}
+
+
+def _is_done(job: Job) -> bool:
+    """Whether the answer is there and no older than what it was made from."""
+    if not job.output.exists():
+        return False
+    made = job.output.stat().st_mtime_ns
+    files = [value for value in job.inputs.values() if isinstance(value, pathlib.Path)]
+    return all(file.stat().st_mtime_ns <= made for file in files)
 
 
 def _answer(synthesizer: Synthesizer, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +136,7 @@ def _palette(
     return synthesizer.label_set.palette()
 
 
-def _note_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
+def _note_settings(folder: pathlib.Path, settings: Mapping[str, Any], jobs: Sequence[Job]) -> None:
     """Record what the answers of a folder are made with, or refuse to mix them."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,12 +144,13 @@ def _note_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
         raise UserError(
             f"cannot write to {folder} ({error.strerror}); give another --output"
         ) from error
-    before = read_json(folder / MANIFEST)
-    if before is not None and (found := differences(before, settings)):
+    before, settings = read_json(folder / MANIFEST), plain(dict(settings))
+    found = differences(before, settings, free=()) if before is not None else []
+    if found and any(job.output.exists() for job in jobs):
         raise UserError(
             f"{folder} holds answers made with other settings ({found[0]}); give another --output"
         )
-    if before is None and jax.process_index() == 0:
+    if before != settings and jax.process_index() == 0:
         write_json(folder / MANIFEST, settings)
 
 
@@ -134,6 +166,8 @@ def _jobs(inputs: Mapping[str, str], output: pathlib.Path) -> Iterator[Job]:
     if not folders:
         if output.is_dir():
             raise UserError(f"--output {output} is a folder; give the name of a PNG file")
+        if output.suffix.lower() != ".png":
+            raise UserError(f"--output {output} is no PNG file; give a name that ends in .png")
         yield Job({**spatial, **fixed}, output)
         return
     lead = next(iter(spatial))
@@ -143,7 +177,13 @@ def _jobs(inputs: Mapping[str, str], output: pathlib.Path) -> Iterator[Job]:
             f"--{folders[0]} is a folder and --{files[0]} is not; give files for all inputs or "
             "folders for all"
         )
-    listed = {name: _by_stem(path) for name, path in spatial.items()}
+    for name, path in spatial.items():
+        if path.resolve() == output.resolve():
+            raise UserError(f"--output {output} is the folder of --{name}; give another one")
+    listed = {name: _by_stem(path, SUFFIXES.get(name, "")) for name, path in spatial.items()}
+    if not listed[lead]:
+        kinds = ", ".join(pictures.SUFFIXES)
+        raise UserError(f"{spatial[lead]} holds no pictures ({kinds}); check --{lead}")
     for stem in sorted(listed[lead]):
         lacking = [name for name in listed if stem not in listed[name]]
         if lacking:
@@ -155,11 +195,19 @@ def _jobs(inputs: Mapping[str, str], output: pathlib.Path) -> Iterator[Job]:
         yield Job({**found, **fixed}, output / f"{stem}.png")
 
 
-def _by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Return the pictures below a folder by their path in it without suffix."""
+def _by_stem(folder: pathlib.Path, suffix: str) -> dict[str, pathlib.Path]:
+    """Return the pictures below a folder by their path in it without file suffix.
+
+    Where names end in ``suffix``, as those of a published tree do, only these count, without it.
+    """
+    stems = {
+        path: path.relative_to(folder).with_suffix("").as_posix()
+        for path in pictures.list_pictures(folder)
+    }
+    if suffix and any(stem.endswith(suffix) for stem in stems.values()):
+        stems = {p: s.removesuffix(suffix) for p, s in stems.items() if s.endswith(suffix)}
     found: dict[str, pathlib.Path] = {}
-    for path in pictures.list_pictures(folder):
-        stem = path.relative_to(folder).with_suffix("").as_posix()
+    for path, stem in stems.items():
         if stem in found:
             raise UserError(f"{found[stem]} and {path} differ in their suffix only; keep one")
         found[stem] = path

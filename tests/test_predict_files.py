@@ -1,6 +1,7 @@
 """Files and folders: a half-done folder goes on, settings never mix, every fault names its file."""
 
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -186,3 +187,118 @@ def test_who_brings_all_labels_is_told(caplog):
 def test_what_learns_is_not_used_from_its_config():
     with pytest.raises(UserError, match="has to be trained first"):
         predict.from_config(config_files.load(f"{ROOT}/configs/inpaint_c2f.py", [])[0])
+
+
+def test_an_answer_older_than_its_inputs_is_made_anew(folders):
+    first = run(folders)
+    _, labels = scene()
+    labels[:, -3:] = 8
+    pictures.write_png(folders / "coarse/a.png", labels)
+    later = first[0].stat().st_mtime_ns + 10**9
+    os.utime(folders / "coarse/a.png", ns=(later, later))
+    assert run(folders) == [first[0]]
+    assert set(np.unique(pictures.read_labels(first[0]))) == {7, 8}
+
+
+def test_answers_of_other_weights_or_folders_are_not_mixed(folders):
+    one, other = synthesizer(), synthesizer()
+    one.made_with, other.made_with = {"run": "a", "step": 1}, {"run": "b", "step": 1}
+    run(folders, one)
+    with pytest.raises(UserError, match=r"other settings \(run: a -> b\)"):
+        run(folders, other)
+    (folders / "images").rename(folders / "photos")
+    inputs = {"image": str(folders / "photos"), "coarse": str(folders / "coarse")}
+    with pytest.raises(UserError, match=r"other settings \(inputs\.image"):
+        predict_files.predict_files(one, inputs, folders / "out")
+
+
+def test_a_first_failure_leaves_the_folder_free(folders):
+    _small(folders)
+    (folders / "coarse/a.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"a\.png"):
+        run(folders)
+    pictures.write_png(folders / "coarse/a.png", scene()[1])
+    with pytest.raises(UserError, match=r"b\.png"):
+        run(folders, synthesizer("plain", "--config.system.crf.iterations=2"))
+
+
+def test_what_cannot_be_answered_for_may_be_skipped(folders):
+    _empty(folders)
+    with pytest.raises(UserError, match=r"1 of 3 pictures were skipped, first: .*b\.png"):
+        run(folders, on_error="skip")
+    left = {p.relative_to(folders / "out").as_posix() for p in (folders / "out").rglob("*.png")}
+    assert left == {"a.png", "sub/c.png"}
+
+
+def test_folders_that_cannot_be_meant_are_refused(folders):
+    inputs = {"image": str(folders / "images"), "coarse": str(folders / "coarse")}
+    with pytest.raises(UserError, match="is the folder of --coarse"):
+        predict_files.predict_files(synthesizer(), inputs, folders / "coarse")
+    (folders / "none").mkdir()
+    with pytest.raises(UserError, match="none holds no pictures"):
+        empty = inputs | {"image": str(folders / "none")}
+        predict_files.predict_files(synthesizer(), empty, folders / "out")
+    files = {name: f"{folder}/a.png" for name, folder in inputs.items()}
+    with pytest.raises(UserError, match=r"o\.jpg is no PNG file"):
+        predict_files.predict_files(synthesizer(), files, folders / "o.jpg")
+
+
+def test_a_published_tree_is_answered_as_it_lies(tmp_path):
+    image, labels = scene()
+    labels = np.where(labels == 255, 0, labels)
+    for name in ("aachen/aachen_000000_000019", "bochum/bochum_000000_000313"):
+        for kind, end, array in (
+            ("leftImg8bit", "leftImg8bit", image),
+            ("gtCoarse", "gtCoarse_labelIds", labels),
+            ("gtCoarse", "gtCoarse_instanceIds", labels),
+        ):
+            path = tmp_path / kind / "val" / f"{name}_{end}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pictures.write_png(path, array)
+    inputs = {
+        "image": str(tmp_path / "leftImg8bit/val"),
+        "coarse": str(tmp_path / "gtCoarse/val"),
+    }
+    written = predict_files.predict_files(synthesizer(""), inputs, tmp_path / "out")
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in written] == [
+        "aachen/aachen_000000_000019.png",
+        "bochum/bochum_000000_000313.png",
+    ]
+
+
+def test_given_labels_that_are_no_class_stay():
+    image, labels = scene()
+    labels = np.where(labels == 255, 0, labels)
+    labels[5, 5], labels[6, 6] = 9, 1  # parking, the recording car: not among the 19 classes
+    result = synthesizer("")(image=image, coarse=labels)["labels"][..., 0]
+    assert result[5, 5] == 9 and result[6, 6] == 1
+    assert set(np.unique(result)) == {1, 7, 9, 11}
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint16, np.uint8])
+def test_label_arrays_of_any_integer_type(dtype):
+    image, labels = scene()
+    expected = synthesizer()(image=image, coarse=labels)["labels"]
+    found = synthesizer()(image=image, coarse=labels.astype(dtype))["labels"]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "said"),
+    [
+        ("coarse", np.full((SIDE, SIDE), 300, np.uint16), "coarse holds the value 300"),
+        ("coarse", np.full((SIDE, SIDE), -1, np.int16), "coarse holds the value -1"),
+        ("coarse", np.zeros((SIDE, SIDE)), "coarse is an array of float64; expected uint8"),
+        ("image", np.full((SIDE, SIDE, 3), 60000, np.uint16), "image holds the value 60000"),
+        ("image", np.zeros((SIDE, SIDE, 3), np.float32), "image is an array of float32"),
+    ],
+)
+def test_arrays_of_wrong_kind_or_range_are_refused(name, array, said):
+    image, labels = scene()
+    with pytest.raises(UserError, match=said):
+        synthesizer()(**{"image": image, "coarse": labels, name: array})
+
+
+def test_what_is_missing_is_named_with_its_flags():
+    with pytest.raises(UserError, match="coarse not given; bring --coarse or --labels"):
+        synthesizer()(image=scene()[0])

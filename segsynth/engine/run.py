@@ -10,7 +10,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -186,15 +186,15 @@ def _legal(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def differences(before: Any, after: Any, path: str = "") -> list[str]:
-    """Return ``key: before -> after`` for every key that differs outside :data:`FREE`."""
+def differences(before: Any, after: Any, path: str = "", free: Sequence[str] = FREE) -> list[str]:
+    """Return ``key: before -> after`` for every key that differs outside ``free``."""
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
         return [] if before == after else [f"{path}: {before} -> {after}"]
     found = []
     for key in sorted(set(before) | set(after)):
-        if key not in FREE:
+        if key not in free:
             inner = f"{path}.{key}" if path else key
-            found += differences(before.get(key), after.get(key), inner)
+            found += differences(before.get(key), after.get(key), inner, free)
     return found
 
 

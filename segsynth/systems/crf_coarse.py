@@ -18,8 +18,9 @@ from segsynth.crf.parameters import Crf
 from segsynth.crf.presets import Refinement, preset_of
 from segsynth.crf.refinement import refine, refine_batch
 from segsynth.crf.tuned import tuned
+from segsynth.errors import UserError
 from segsynth.metrics.refinement import refinement_scores
-from segsynth.settings import configure
+from segsynth.settings import configure, unknown
 from segsynth.system import CompiledPredict, FrozenSpec
 from segsynth.types import Frozen, HostBatch, PRNGKey, Variables
 
@@ -69,8 +70,11 @@ class CrfCoarse:
         parts = {"crf": Crf, "unary": type(chosen.unary)}
         for key, given in (("crf", crf), ("unary", unary)):
             known = dataclasses.asdict(getattr(chosen, key))
-            value = configure(parts[key], {**known, **(given or {})}, f"system.{key}")
+            set_ = {name: value for name, value in (given or {}).items() if value is not None}
+            value = configure(parts[key], {**known, **set_}, f"system.{key}")
             chosen = dataclasses.replace(chosen, **{key: value})
+        if paper:
+            _figures(paper)
         return cls(
             classes=tuple(classes),
             refinement=chosen,
@@ -91,19 +95,24 @@ class CrfCoarse:
     def predict(
         self, variables: Variables, frozen: Frozen, inputs: HostBatch, key: PRNGKey
     ) -> dict[str, np.ndarray]:
-        """Return ``labels`` uint8 (b, h, w, 1), a class in every pixel. Takes and returns arrays on
-        the host; ``key`` decides nothing.
+        """Return ``labels`` uint8 (b, h, w, 1), a class in every pixel of a map that has any. Takes
+        and returns arrays on the host; ``key`` decides nothing.
         """
         images, coarse = (np.asarray(inputs[name]) for name in self.inputs)
+        labels = coarse.astype(np.uint8)
+        # A map without any label says nothing; its pixels stay without.
+        known = [i for i, one in enumerate(coarse) if (one != self.unlabelled).any()]
         found = refine_batch(
-            list(images),
-            list(coarse[..., 0]),
+            list(images[known]),
+            list(coarse[known, ..., 0]),
             num_classes=self._count,
             unlabelled=self.unlabelled,
             preset=self.refinement,
             fast=self.fast,
         )
-        return {"labels": np.stack(found).astype(np.uint8)[..., None]}
+        for i, one in zip(known, found, strict=True):
+            labels[i, ..., 0] = one
+        return {"labels": labels}
 
     def eval_step(
         self, variables: Variables, frozen: Frozen, batch: HostBatch, key: PRNGKey
@@ -127,7 +136,8 @@ class CrfCoarse:
         if self.unlabelled not in present:
             return ("every pixel has a label already; the map comes back as it is",)
         if len(present) == 2:
-            only = present[present != self.unlabelled][0]
+            only = int(present[present != self.unlabelled][0])
+            only = self.classes[only] if only < len(self.classes) else only
             return (f"one class only, {only}; every pixel becomes that class",)
         return ()
 
@@ -193,5 +203,8 @@ def _known(value: float) -> bool:
 
 
 def _figures(paper: str) -> Mapping[str, Any]:
-    file = importlib.resources.files("segsynth.papers") / f"{paper}.json"
-    return json.loads(file.read_text(encoding="utf-8"))
+    folder = importlib.resources.files("segsynth.papers")
+    known = [file.name[:-5] for file in folder.iterdir() if file.name.endswith(".json")]
+    if paper not in known:
+        raise UserError(unknown(paper, known, "system.paper"))
+    return json.loads((folder / f"{paper}.json").read_text(encoding="utf-8"))

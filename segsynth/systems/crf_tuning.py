@@ -86,7 +86,8 @@ class CrfTuning:
             raise UserError(f"system.preset '{preset}' has no heat map; start from 'coarse'")
         for key, part, given in (("crf", Crf, crf), ("unary", Heat, unary)):
             known = dataclasses.asdict(getattr(start, key))
-            value = configure(part, {**known, **(given or {})}, f"system.{key}")
+            set_ = {name: value for name, value in (given or {}).items() if value is not None}
+            value = configure(part, {**known, **set_}, f"system.{key}")
             start = dataclasses.replace(start, **{key: value})
         pairs = itertools.product(
             appearance_xy or (start.crf.appearance_xy,),

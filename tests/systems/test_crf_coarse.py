@@ -145,3 +145,17 @@ def test_camvid_is_better_than_its_coarse_labels(test_data, tmp_path):
         assert metrics[f"refined/{rate}"] > metrics[f"coarse/{rate}"]
         assert metrics[f"refined_dataset/{rate}"] > metrics[f"coarse_dataset/{rate}"]
     assert metrics["refined_dataset/mean_iou"] >= 0.599
+
+
+def test_a_frame_that_nobody_labelled_counts_as_it_is():
+    given = batch()
+    given["coarse"][1] = 255
+    metrics, drawn = build().eval_step(NOTHING, {}, given, jax.random.key(0))
+    assert (drawn["refined"][1] == 255).all()
+    values = {name: float(value) for name, value in metrics.compute().items()}
+    assert values["refined__accuracy"] == pytest.approx(2 / 3, abs=1e-6)
+
+
+def test_a_paper_that_is_not_there_is_refused_at_once():
+    with pytest.raises(UserError, match=r"system\.paper has no 'crf_coarce'; did you mean 'crf_co"):
+        build(paper="crf_coarce")

@@ -38,6 +38,8 @@ _LAYERS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "coarse": ("gtCoarse", "_gtCoarse_labelIds", ("train", "val", "train_extra")),
     "instance": ("gtFine", "_gtFine_instanceIds", ("train", "val")),
 }
+#: What follows a frame's name in its files, by modality.
+SUFFIXES: Mapping[str, str] = {key: suffix for key, (_, suffix, _) in _LAYERS.items()}
 _log = logging.getLogger(__name__)
 
 
