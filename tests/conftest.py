@@ -1,5 +1,6 @@
 """Strict JAX, eight virtual devices, cheap compilation, and where the real pictures lie."""
 
+import gc
 import os
 import pathlib
 import tempfile
@@ -16,10 +17,24 @@ import jax
 import pytest
 from absl import flags
 
+_MANY_MAPPINGS = 15_000
+
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()  # Grain's worker processes read absl flags
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs():
+    """Forget compiled programs when there are many: each holds some of the memory mappings that
+    Linux grants a process (65,530), and the compiler crashes where there are no more.
+    """
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > _MANY_MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
