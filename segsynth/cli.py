@@ -3,6 +3,7 @@
 import argparse
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
