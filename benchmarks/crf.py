@@ -102,7 +102,6 @@ def compare(name: str, problem: Problem, repeats: int, modes: tuple[str, ...]) -
             calls[f"{mode} {count}"] = lambda mode=mode, count=count: ours(problem, count, mode)
             found.setdefault(mode, labels)
     taken = measure(calls, repeats)
-    reference = found.get("peer", found["full"] if "full" in found else None)
     height, width = problem.labels.shape
     free = 100 * float((problem.labels < 0).mean())
     print(f"\n{name}: {width}x{height}, {problem.unary.shape[-1]} classes, ", end="")
@@ -114,17 +113,25 @@ def compare(name: str, problem: Problem, repeats: int, modes: tuple[str, ...]) -
     print("|---|" + "---:|" * 9)
     rows = (["peer"] if peer else []) + list(modes)
     for row in rows:
-        print(_row(row, taken, peer, first, _agreement(row, found, reference, problem)))
+        print(_row(row, taken, peer, first, agreement(row, found, problem.labels)))
 
 
-def _agreement(row, found, reference, problem) -> float:
-    """Share of pixels labelled alike; where labels are pinned, after pinning the reference too."""
+def agreement(row: str, found: dict[str, np.ndarray], labels: np.ndarray) -> str:
+    """Percentage of pixels labelled as pydensecrf does; empty where that was not measured.
+
+    For "fast", which pins labels, after pinning pydensecrf's too; in brackets of unlabelled pixels.
+    """
+    if "peer" not in found:
+        return ""
+    free = labels < 0
+    same = found[row] == found["peer"]
     if row == "fast":
-        reference = np.where(problem.labels >= 0, problem.labels, reference)
-    return 100 * float((found[row] == reference).mean())
+        same = np.where(free, same, found[row] == labels)
+    text = f"{100 * same.mean():.2f}"
+    return f"{text} ({100 * same[free].mean():.2f})" if row == "fast" and free.any() else text
 
 
-def _row(row, taken, peer, first, agreement) -> str:
+def _row(row, taken, peer, first, same) -> str:
     def both(kind: str, which: int) -> tuple[float, float]:
         five, ten = (statistics.median(taken[f"{kind} {n}"][which]) for n in (5, 10))
         return five, (ten - five) / 5
@@ -139,7 +146,7 @@ def _row(row, taken, peer, first, agreement) -> str:
     name, least = "pydensecrf" if row == "peer" else row, min(taken[f"{row} 5"][0])
     return (
         f"| {name} | {start} | {wall:.2f} ({least:.2f}) | {cpu:.2f} | {ten:.2f} "
-        f"| {step:.3f} | {wall - 5 * step:.2f} | {ratios[0]} | {ratios[1]} | {agreement:.2f} |"
+        f"| {step:.3f} | {wall - 5 * step:.2f} | {ratios[0]} | {ratios[1]} | {same} |"
     )
 
 

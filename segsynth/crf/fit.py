@@ -20,6 +20,7 @@ from segsynth.crf import features
 from segsynth.crf.gaussian import separable
 from segsynth.crf.heat_map import label_heatmap
 from segsynth.crf.lattice import build_lattice
+from segsynth.crf.learnable import before_softplus, log_marginals
 from segsynth.crf.mean_field import mean_field
 from segsynth.crf.presets import Heat, Refinement
 from segsynth.crf.unary import unary_from_heatmap
@@ -28,9 +29,6 @@ from segsynth.errors import UserError
 #: Unary of what cannot be: a class absent from the coarse map, another label than a given one. Like
 #: the pruning and pinning of `segsynth.crf.refine`, but with finite gradients.
 _IMPOSSIBLE = 30.0
-#: Marginals below this count as this: their logarithm stays finite.
-_CLIP = 1e-12
-_SMALLEST_WEIGHT = 1e-4
 
 #: "appearance" and "smoothness" [g], weights before a softplus; "compat" [g, c, c]; "confidence"
 #: [g], the inverse of a temperature before a softplus. It takes up that mean field is surer than it
@@ -81,10 +79,10 @@ class Fit:
         points, crf = len(self.grid), self.start.crf
         compat = jnp.broadcast_to(1.0 - jnp.eye(self.classes), (points, *(self.classes,) * 2))
         return {
-            "appearance": jnp.full(points, _before_softplus(crf.appearance), jnp.float32),
-            "smoothness": jnp.full(points, _before_softplus(crf.smoothness), jnp.float32),
+            "appearance": jnp.full(points, before_softplus(crf.appearance), jnp.float32),
+            "smoothness": jnp.full(points, before_softplus(crf.smoothness), jnp.float32),
             "compat": compat.astype(jnp.float32),
-            "confidence": jnp.full(points, _before_softplus(1.0), jnp.float32),
+            "confidence": jnp.full(points, before_softplus(1.0), jnp.float32),
         }
 
     def legal(self, params: Params) -> Params:
@@ -145,7 +143,7 @@ class Fit:
                 def loss(params):
                     q = self._marginals(params, unary, (lattice, smooth))
                     sure = nn.softplus(params["confidence"])
-                    scores = jax.nn.log_softmax(sure * jnp.log(jnp.maximum(q, _CLIP)), axis=-1)
+                    scores = jax.nn.log_softmax(sure * log_marginals(q), axis=-1)
                     right = jnp.take_along_axis(scores, true[..., None], axis=-1)[..., 0]
                     return -jnp.where(judged, right, 0.0).sum()
 
@@ -219,8 +217,3 @@ def _host() -> concurrent.futures.Executor:
     pool = concurrent.futures.ThreadPoolExecutor(1)
     pool.submit(int).result()
     return pool
-
-
-def _before_softplus(weight: float) -> float:
-    weight = max(weight, _SMALLEST_WEIGHT)
-    return float(weight + np.log(-np.expm1(-weight)))

@@ -102,12 +102,15 @@ class Separable:
         taps = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * variance))
         taps = (taps / taps.sum()).astype(np.float32)
         zero = jnp.any(jnp.isnan(field[:1, 0])).astype(jnp.int32)
-        pad = reach + 1
+        # No two cells are further apart than the grid is long: compiling follows the picture.
+        down, across = (taps[max(0, reach - n) : reach + n + 1] for n in (rows, columns))
+        pad = len(down) // 2 + 1
         field = field.reshape(rows, columns, -1)
         field = materialise(jnp.pad(field, ((pad, pad), (0, 0), (0, 0))), zero)
-        field = sum(float(tap) * field[i : i + rows + 2] for i, tap in enumerate(taps))
+        field = sum(float(tap) * field[i : i + rows + 2] for i, tap in enumerate(down))
+        pad = len(across) // 2 + 1
         field = materialise(jnp.pad(field, ((0, 0), (pad, pad), (0, 0))), zero)
-        field = sum(float(tap) * field[:, i : i + columns + 2] for i, tap in enumerate(taps))
+        field = sum(float(tap) * field[:, i : i + columns + 2] for i, tap in enumerate(across))
         return materialise(field, zero).reshape((rows + 2) * (columns + 2), -1)
 
     def read(self, field: Float[Array, "u c"], after: Float[Array, " n"]) -> Float[Array, "n c"]:

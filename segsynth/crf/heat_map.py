@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from segsynth.crf.class_density import density, density_exact
 from segsynth.crf.nearest_cells import nearest_by_cells, nearest_exact
+from segsynth.crf.pictures import check_levels
 from segsynth.errors import UserError
 
 #: Score of class c at pixel i, with j over the labelled pixels of c and d the distance:
@@ -55,8 +56,8 @@ def label_heatmap(
       exact: compare every pixel with every labelled pixel: O(N^2), a reference for small images.
 
     Raises:
-      UserError: no labelled pixel, an id beyond the classes, sizes that do not match, an image in
-        [0, 1], a value out of its range.
+      UserError: no labelled pixel, an id beyond the classes, sizes that do not match, an image
+        that is not in levels of 0..255, a value out of its range.
 
     """
     image, labels = np.asarray(image), np.asarray(labels)
@@ -92,12 +93,7 @@ def _check(image, labels, num_classes, reading, positive) -> None:
         raise UserError(f"labels of shape {labels.shape}, image of {image.shape[:2]}: resize one")
     if not np.issubdtype(labels.dtype, np.integer):
         raise UserError(f"labels of type {labels.dtype}, expected integers")
-    if np.issubdtype(image.dtype, np.floating) and image.size:
-        low, top = image.min(), image.max()
-        if not 0 <= low <= top <= 255:
-            raise UserError(f"image in {low:g}..{top:g}: expected levels in 0..255 without NaN")
-        if 0 < top <= 1:
-            raise UserError(f"image in 0..{top:g}: rgb is in levels of 0..255; multiply it by 255")
+    check_levels(image)
     if not (labels >= 0).any():
         raise UserError("no pixel is labelled: there is nothing to spread; label at least one")
     if labels.max() >= num_classes:

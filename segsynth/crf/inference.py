@@ -15,6 +15,7 @@ from segsynth.crf.gaussian import separable
 from segsynth.crf.lattice import build_lattice, default_capacity
 from segsynth.crf.mean_field import mean_field
 from segsynth.crf.parameters import Crf
+from segsynth.crf.pictures import check_levels
 from segsynth.errors import UserError
 
 #: "fast" is coarse to fine, with labelled pixels pinned where labels are given.
@@ -26,6 +27,9 @@ _SHARES = 8
 _ABSENT = 1.01e-5
 #: Stands in for an infinite unary.
 _IMPOSSIBLE = 1e4
+#: Capacities that were found after an overflow, by (points, crf, mode), the oldest first.
+_found_capacities: dict[tuple[int, Crf, str], int] = {}
+_REMEMBERED = 64
 
 
 def infer(
@@ -40,7 +44,9 @@ def infer(
 ) -> Float[Array, "h w c"]:
     """Marginals of a fully connected CRF on one image.
 
-    Compiled once for each combination of image size, number of classes, ``crf`` and mode. Classes
+    Compiled once for each combination of image size, number of classes, ``crf`` and mode; where
+    labels are pinned, for each of at most eight shares of unlabelled pixels as well, and again if
+    the image needs more vertices than any before. Classes
     whose probability is nowhere above the unary's clip are left out and get probability 0.
 
     Args:
@@ -55,8 +61,8 @@ def infer(
       mask: [H, W], whether a pixel sends messages; all receive.
 
     Raises:
-      UserError: sizes that do not match, an image in [0, 1], NaN, labels out of range, or an
-        argument that the mode cannot use.
+      UserError: sizes that do not match, an image that is not in levels of 0..255, NaN, labels out
+        of range, or an argument that the mode cannot use.
 
     """
     one = [None if x is None else jnp.asarray(x)[None] for x in (image, unary, labels, mask)]
@@ -91,7 +97,7 @@ def infer_batch(
       UserError: as `infer`.
 
     """
-    job = _check(images, unaries, crf, mode, labels, compat, mask)
+    job = _check(images, unaries, mode, labels, compat, mask)
     count, height, width, classes = job.unaries.shape
     kept = _present(job)
     job = job.only(kept)
@@ -127,7 +133,7 @@ class _Job(NamedTuple):
         return self._replace(unaries=self.unaries[..., kept], labels=labels, compat=compat)
 
 
-def _check(images, unaries, crf, mode, labels, compat, mask) -> _Job:
+def _check(images, unaries, mode, labels, compat, mask) -> _Job:
     if mode not in get_args(InferMode):
         raise UserError(f"mode={mode!r}: one of {', '.join(get_args(InferMode))}")
     images, unaries = jnp.asarray(images), jnp.asarray(unaries, jnp.float32)
@@ -136,15 +142,7 @@ def _check(images, unaries, crf, mode, labels, compat, mask) -> _Job:
     size = images.shape[:3]
     if unaries.ndim != 4 or unaries.shape[:3] != size or unaries.shape[-1] == 0:
         raise UserError(f"unary of shape {unaries.shape[1:]}, expected ({size[1]}, {size[2]}, C)")
-    if jnp.issubdtype(images.dtype, jnp.floating):
-        top, low = float(images.max()), float(images.min())
-        if not 0 <= low <= top <= 255:
-            raise UserError(f"image in {low:g}..{top:g}: expected levels in 0..255 without NaN")
-        if 0 < top <= 1:
-            raise UserError(
-                f"image in 0..{top:g}: appearance_rgb={crf.appearance_rgb:g} is in levels of "
-                "0..255; multiply the image by 255"
-            )
+    check_levels(images)
     if bool(jnp.isnan(unaries).any()):
         raise UserError("the unary holds NaN, expected -log probability; clip before the logarithm")
     unaries = jnp.clip(unaries, -_IMPOSSIBLE, _IMPOSSIBLE)
@@ -200,31 +198,48 @@ def _solve_until_it_fits(job: _Job, crf: Crf, mesh: Mesh | None) -> Array:
         points = -(-height // 2) * -(-width // 2)
     free = samples = labels = None
     if job.labels is not None:
-        free = _padded([np.flatnonzero(one < 0) for one in job.labels], height * width)
         few = np.asarray(jax.vmap(features.sample)(jnp.asarray(job.labels)))
-        samples = _padded([np.flatnonzero(one < 0) for one in few], few[0].size)
+        free, samples = _padded(job.labels, few)
         labels = jnp.asarray(job.labels)
     arrays = (job.images, job.unaries, labels, free, samples, job.mask)
     compat, mode = job.compat, "coarse_to_fine" if job.mode == "fast" else job.mode
     if mesh is not None:
         mesh = Mesh(mesh.devices, mesh.axis_names)  # its axes automatic, whatever they were
         arrays, compat = _place(arrays, compat, mesh)
-    capacity = default_capacity(points)
+    key = points, crf, mode
+    capacity = max(default_capacity(points), _found_capacities.get(key, 0))
     while True:
         q, overflow = _solve(arrays, compat, crf=crf, mode=mode, capacity=capacity, mesh=mesh)
         if not bool(overflow.any()):
             return q[:count]
         capacity *= 2
+        _remember(key, capacity)
 
 
-def _padded(lists: list[np.ndarray], total: int) -> Array:
-    """Lists of point numbers, filled up with ``total``, whose length is one of few."""
-    share = -(-total // _SHARES)
-    length = max(1, -(-max(map(len, lists)) // share)) * share
-    return jnp.asarray(
-        np.stack([np.pad(one, (0, length - len(one)), constant_values=total) for one in lists]),
-        jnp.int32,
+def _remember(key: tuple[int, Crf, str], capacity: int) -> None:
+    _found_capacities.pop(key, None)
+    _found_capacities[key] = capacity
+    if len(_found_capacities) > _REMEMBERED:
+        del _found_capacities[next(iter(_found_capacities))]
+
+
+def _padded(*maps: np.ndarray) -> list[Array]:
+    """Numbers of the unlabelled points of each label map [B, H, W], padded with the number of all.
+
+    All are padded to the same share of their points, so that their lengths are one of few pairs.
+    """
+    lists = [[np.flatnonzero(one < 0) for one in labels] for labels in maps]
+    totals = [labels[0].size for labels in maps]
+    steps = [-(-total // _SHARES) for total in totals]
+    count = max(
+        -(-len(one) // step) for free, step in zip(lists, steps, strict=True) for one in free
     )
+    out = []
+    for free, total, step in zip(lists, totals, steps, strict=True):
+        length = max(1, count) * step
+        rows = [np.pad(one, (0, length - len(one)), constant_values=total) for one in free]
+        out.append(jnp.asarray(np.stack(rows), jnp.int32))
+    return out
 
 
 @functools.partial(jax.jit, static_argnames=("crf", "mode", "capacity", "mesh"))

@@ -13,13 +13,10 @@ from segsynth.crf import features
 from segsynth.crf.exact import Exact
 from segsynth.crf.gaussian import separable
 from segsynth.crf.lattice import build_lattice, default_capacity
+from segsynth.crf.learnable import before_softplus, log_marginals
 from segsynth.crf.mean_field import mean_field
 from segsynth.crf.parameters import Crf
 from segsynth.crf.unary import unary_from_logits
-
-#: Marginals below this count as this: their logarithm stays finite.
-_CLIP = 1e-12
-_SMALLEST_WEIGHT = 1e-4
 
 
 class CRFLayer(nn.Module):
@@ -88,7 +85,7 @@ class CRFLayer(nn.Module):
                 iters=crf.iterations,
                 norm=crf.normalisation,
             )
-            return jnp.log(jnp.maximum(q, _CLIP)), overflow
+            return log_marginals(q), overflow
 
         out, overflow = lax.map(one, (logits.astype(jnp.float32), images))
         self.sow("crf", "overflow", overflow.any())
@@ -121,9 +118,7 @@ _WIDTHS = ("appearance_xy", "appearance_rgb", "smoothness_xy")
 
 
 def _weight_of(key: Array, weight: float) -> Float[Array, ""]:
-    """The inverse of softplus."""
-    weight = max(weight, _SMALLEST_WEIGHT)
-    return jnp.asarray(weight + math.log(-math.expm1(-weight)), jnp.float32)
+    return jnp.asarray(before_softplus(weight), jnp.float32)
 
 
 def _log_of(key: Array, width: float) -> Float[Array, ""]:

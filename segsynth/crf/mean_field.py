@@ -86,7 +86,7 @@ def mean_field(
         or those in ``free``.
 
     Raises:
-      ValueError: what a mode requires is missing.
+      ValueError: what a mode requires is missing, or `Exact` kernels in another mode than "full".
 
     """
     if len(kernels) != len(weights):
@@ -97,6 +97,8 @@ def mean_field(
         raise ValueError("pinning needs labels and free, the numbers of unlabelled pixels")
     if mode == "coarse_to_fine" and readers is None:
         raise ValueError("coarse_to_fine needs readers: each kernel as read at the pixels")
+    if mode != "full" and any(isinstance(kernel, Exact) for kernel in (*kernels, *(readers or ()))):
+        raise ValueError(f"mode={mode!r} needs kernels that collect and read, not Exact ones")
     if mode == "full":
         labels = None
     compats = compat if isinstance(compat, tuple) else (compat,) * len(kernels)

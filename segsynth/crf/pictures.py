@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, Num
+from jaxtyping import Array, Integer, Num
 
 from segsynth.errors import UserError
 
@@ -28,21 +28,33 @@ def as_picture(image: Any) -> Num[np.ndarray, "h w 3"]:
         raise UserError(f"image of shape {image.shape}, expected (height, width, 3){cure}")
     if not image.size:
         raise UserError(f"image of shape {image.shape} has no pixel")
-    if image.dtype == np.uint8:
-        return image
+    check_levels(image)
+    return image.astype(np.uint8 if np.issubdtype(image.dtype, np.integer) else np.float32)
+
+
+def check_levels(image: np.ndarray | Array) -> None:
+    """Refuse pictures, of any shape, that are not in levels of 0..255.
+
+    Raises:
+      UserError: values outside 0..255 or, as float, in [0, 1], NaN, a type that is no number.
+
+    """
+    if image.dtype == np.uint8 or not image.size:
+        return
     integer = np.issubdtype(image.dtype, np.integer)
     if not integer and not np.issubdtype(image.dtype, np.floating):
         raise UserError(f"image of type {image.dtype}, expected uint8")
-    low, top = image.min(), image.max()
+    low, top = float(image.min()), float(image.max())
     if not (low >= 0 and top <= 255):
         cure = "divide its 16 bits by 257" if image.dtype == np.uint16 else "bring it into 0..255"
+        if np.isnan(top):
+            cure = "without NaN"
         raise UserError(f"image of type {image.dtype} in {low:g}..{top:g}, not in 0..255: {cure}")
     if not integer and 0 < top <= 1:
         raise UserError(
             f"image of type {image.dtype} in {low:g}..{top:g}, expected levels of 0..255: "
             "multiply it by 255"
         )
-    return image.astype(np.uint8 if integer else np.float32)
 
 
 def as_labels(labels: Any) -> Integer[np.ndarray, "h w"]:

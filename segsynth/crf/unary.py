@@ -15,7 +15,7 @@ def unary_from_logits(logits: Float[Array, "*shape c"]) -> Float[Array, "*shape 
 
 
 def unary_from_labels(
-    labels: Int[Array, "*shape"], num_classes: int, gt_prob: float = 0.7, unsure: bool = True
+    labels: Int[Array, "*shape"], num_classes: int, gt_prob: float = 0.7
 ) -> Float[Array, "*shape {num_classes}"]:
     """Unary of hard labels that are right with probability ``gt_prob``.
 
@@ -23,11 +23,9 @@ def unary_from_labels(
     "unknown" is label 0 and known labels begin at 1.
 
     Args:
-      labels: 0 .. num_classes - 1; every other value is unlabelled.
+      labels: 0 .. num_classes - 1; every other value is unlabelled, and uniform.
       num_classes: C, at least 1.
       gt_prob: in (0, 1).
-      unsure: whether unlabelled pixels are uniform; otherwise they are an error that only a caller
-        can check, and are uniform too.
 
     Raises:
       UserError: a probability or number of classes out of range.

@@ -154,6 +154,8 @@ def test_one_class_is_everywhere_and_full_maps_are_one_hot(scene):
         ({"image": np.full((48, 60, 3), 0.5)}, "multiply"),
         ({"image": np.full((48, 60, 3), np.nan)}, "NaN"),
         ({"image": np.zeros((48, 60), np.uint8)}, "expected"),
+        ({"image": np.full((48, 60, 3), 257, np.uint16)}, "divide its 16 bits by 257"),
+        ({"image": np.full((48, 60, 3), -1, np.int16)}, "not in 0..255"),
         ({"tau": 0.0}, "tau"),
         ({"rgb": float("inf")}, "rgb"),
     ],

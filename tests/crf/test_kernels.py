@@ -228,6 +228,15 @@ def test_half_resolution_gaussian_is_within_a_hundredth(size):
     np.testing.assert_allclose(k.at(points).read(field, scale[points]), mine[points], rtol=1e-5)
 
 
+def test_gaussian_wider_than_the_image_is_flat_and_no_larger_program():
+    k = separable((6, 9), 900.0)
+    ones = jnp.ones(54)
+    x = jnp.asarray(np.random.default_rng(0).random((54, 2)), jnp.float32)
+    found = np.asarray(k.filter(x, ones, 1.0 / k.mass(ones)))
+    np.testing.assert_allclose(found, np.broadcast_to(x.mean(0), (54, 2)), rtol=1e-3)
+    assert str(jax.make_jaxpr(k.mass)(ones)).count(" mul ") < 40
+
+
 def test_narrow_gaussian_runs_at_full_resolution():
     k = separable((6, 9), 1.0)
     y, x = np.mgrid[:6, :9]

@@ -9,6 +9,7 @@ import pytest
 from scenes import coarse_scene
 
 from segsynth.crf import Crf, CRFLayer, infer
+from segsynth.crf.learnable import before_softplus, log_marginals
 
 CRF = Crf(2.0, 6.0, 40.0, 1.0, 2.0, iterations=2)
 HEIGHT, WIDTH, CLASSES = 12, 16, 3
@@ -22,6 +23,14 @@ def batch():
     truth = np.stack([truth for _, truth, _ in scenes])
     noise = np.random.default_rng(0).normal(0, 1.0, (2, HEIGHT, WIDTH, CLASSES))
     return images, jnp.asarray(truth), jnp.asarray(np.eye(CLASSES)[truth] + noise, jnp.float32)
+
+
+def test_weights_pass_the_softplus_unchanged_and_logarithms_are_finite():
+    for weight in (1e-3, 1.0, 30.0, 300.0):
+        np.testing.assert_allclose(jax.nn.softplus(before_softplus(weight)), weight, rtol=1e-4)
+    np.testing.assert_allclose(jax.nn.softplus(before_softplus(0.0)), 1e-4, rtol=1e-3)
+    found = log_marginals(jnp.asarray([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(found, np.log([1e-12, 0.5, 1.0]), rtol=1e-5)
 
 
 def made(batch, crf=CRF, **kwargs):

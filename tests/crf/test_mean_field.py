@@ -172,6 +172,11 @@ def test_modes_name_what_they_lack(scene, exact):
         mean_field(unary, exact[0], [1.0, 1.0], iters=1, mode="coarse_to_fine")
     with pytest.raises(ValueError, match="2 kernels"):
         mean_field(unary, exact[0], [1.0], iters=1)
+    labels = jnp.zeros(SIZE, int).at[0].set(-1)
+    free = dict(labels=labels, free=jnp.arange(12), free_samples=jnp.arange(6))
+    for mode in ("pinned", "coarse_to_fine"):
+        with pytest.raises(ValueError, match="Exact"):
+            mean_field(unary, exact[0], [1.0, 1.0], iters=1, mode=mode, readers=exact[0], **free)
 
 
 def test_unaries():
