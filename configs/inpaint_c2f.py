@@ -1,7 +1,7 @@
 """Coarse-to-fine diffusion inpainting with latent categories guidance.
 
   python launch/train.py --config configs/inpaint_c2f.py
-      The demo: procedural scenes, levels of 16, 32 and 64 px. 22 minutes on two busy CPU cores.
+      The demo: procedural scenes, levels of 16, 32 and 64 px. 21 minutes on two busy CPU cores.
   python launch/train.py --config configs/inpaint_c2f.py:smoke
       Every phase for a few steps on tiny networks. About 2 minutes, nearly all of it compilation.
   python launch/train.py --config configs/inpaint_c2f.py:photos --config.data_root DIR
