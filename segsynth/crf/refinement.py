@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Integer, UInt8
 
 from segsynth.crf.heat_map import label_heatmap
 from segsynth.crf.inference import InferMode, infer_batch
@@ -100,6 +100,33 @@ def refine_batch(
         except UserError as error:
             raise UserError(f"image {place} of the batch: {error}") from None
     return _finish(jobs, num_classes, preset_of(preset), fast, probabilities, mesh)
+
+
+def refine_maps(
+    images: np.ndarray, maps: np.ndarray, *, num_classes: int, unlabelled: int, **options: Any
+) -> UInt8[np.ndarray, "b h w 1"]:
+    """`refine_batch` on a batch as systems hold it; a map without any label stays as it is.
+
+    Args:
+      images: uint8 [B, H, W, 3].
+      maps: [B, H, W, 1], as the labels of `refine`, at most 255.
+      num_classes: as in `refine`.
+      unlabelled: as in `refine`.
+      **options: of `refine_batch`.
+
+    Raises:
+      UserError: as `refine_batch`.
+
+    """
+    images, out = np.asarray(images), np.asarray(maps).astype(np.uint8)
+    known = [place for place, one in enumerate(out) if (one != unlabelled).any()]
+    given = list(np.asarray(maps)[known, ..., 0])
+    found = refine_batch(
+        list(images[known]), given, num_classes=num_classes, unlabelled=unlabelled, **options
+    )
+    for place, one in zip(known, found, strict=True):
+        out[place, ..., 0] = one
+    return out
 
 
 class _Job(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 
 from segsynth.crf.parameters import Crf
 from segsynth.crf.presets import Refinement, preset_of
-from segsynth.crf.refinement import refine, refine_batch
+from segsynth.crf.refinement import refine, refine_maps
 from segsynth.crf.tuned import tuned
 from segsynth.errors import UserError
 from segsynth.metrics.refinement import refinement_scores
@@ -98,20 +98,14 @@ class CrfCoarse:
         """Return ``labels`` uint8 (b, h, w, 1), a class in every pixel of a map that has any. Takes
         and returns arrays on the host; ``key`` decides nothing.
         """
-        images, coarse = (np.asarray(inputs[name]) for name in self.inputs)
-        labels = coarse.astype(np.uint8)
-        # A map without any label says nothing; its pixels stay without.
-        known = [i for i, one in enumerate(coarse) if (one != self.unlabelled).any()]
-        found = refine_batch(
-            list(images[known]),
-            list(coarse[known, ..., 0]),
+        labels = refine_maps(
+            inputs["image"],
+            inputs["coarse"],
             num_classes=self._count,
             unlabelled=self.unlabelled,
             preset=self.refinement,
             fast=self.fast,
         )
-        for i, one in zip(known, found, strict=True):
-            labels[i, ..., 0] = one
         return {"labels": labels}
 
     def eval_step(

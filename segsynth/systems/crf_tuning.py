@@ -27,7 +27,7 @@ from jax.sharding import PartitionSpec
 from segsynth.crf.fit import Fit
 from segsynth.crf.parameters import Crf
 from segsynth.crf.presets import Heat, Refinement, preset_of
-from segsynth.crf.refinement import refine_batch
+from segsynth.crf.refinement import refine_maps
 from segsynth.crf.tuned import to_json
 from segsynth.engine.optimizers import adamw, update_ema
 from segsynth.errors import UserError
@@ -174,15 +174,14 @@ class CrfTuning:
         """Return ``labels`` uint8 (b, h, w, 1), a class in every pixel, as
         `segsynth.systems.crf_coarse` does with the exported file.
         """
-        images, coarse = (np.asarray(inputs[name]) for name in self.inputs)
-        found = refine_batch(
-            list(images),
-            list(coarse[..., 0]),
+        labels = refine_maps(
+            inputs["image"],
+            inputs["coarse"],
             num_classes=len(self.classes),
             unlabelled=self.unlabelled,
             preset=self.refinement(variables),
         )
-        return {"labels": np.stack(found).astype(np.uint8)[..., None]}
+        return {"labels": labels}
 
     def eval_step(
         self, variables: Variables, frozen: Frozen, batch: HostBatch, key: PRNGKey

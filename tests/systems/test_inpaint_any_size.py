@@ -3,20 +3,11 @@
 import jax
 import numpy as np
 import pytest
+from cascades import LEVELS
 
 from segsynth import systems
 from segsynth.errors import UserError
 from segsynth.systems.inpaint_c2f import any_size
-
-LEVELS = dict(
-    res=(8, 16, 32),
-    patch=(1, 1, 2),
-    widths=((16, 32), (16,), (16,)),
-    blocks=((0, 0), (0,), (0,)),
-    attn_grids=((4,), (), ()),
-    steps=(4, 3, 2),
-    remat=(False,) * 3,
-)
 
 
 def build(levels=LEVELS):
