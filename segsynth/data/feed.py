@@ -35,11 +35,12 @@ class Reader(Protocol):
 class DataConfig:
     """The keys of a config's ``data`` section.
 
-    ``source``: a name of `segsynth.data.sources.REGISTRY`. ``root``: its folder. ``resolution``:
+    ``source``: a name that `segsynth.data.sources.build` knows. ``options``: keywords that this
+    source alone has, e.g. ``style`` of "scenes". ``root``: its folder. ``resolution``:
     side of a training example in px, cut from the picture. ``frame``: instead, height and width to
     which whole pictures are resampled. ``label_set``: table of `segsynth.data.label_sets` by which
     prediction reads and writes label files; "" = ids as they stand. ``ids``: how street scenes
-    number the classes, "published" or "train" (`segsynth.data.layouts.joined.Ids`).
+    number the classes, "published" or "train" (`segsynth.data.layouts.readers.Ids`).
     ``make_coarse``: make coarse labels from fine ones. ``length``, ``eval_length``, ``seed``: of
     procedural worlds. ``scale``: range of a random crop's side as a share of the picture's short
     side. ``flip``: probability. ``mask``, ``eval_mask``: settings of the hole masks in training and
@@ -52,6 +53,7 @@ class DataConfig:
     resolution: int = 0
     root: str = ""
     frame: tuple[int, ...] = ()
+    options: Mapping[str, Any] | None = None
     label_set: str = ""
     ids: Literal["published", "train"] = "published"
     make_coarse: bool = False

@@ -15,13 +15,14 @@ class Modality:
 
     Attributes:
         name: the key.
-        channels: size of the last axis of a spatial modality; 0 for a scalar.
+        kind: "spatial" for ``(H, W, channels)``, which crops and flips; "vector" for ``(n,)``;
+            "scalar" for one number per example.
+        channels: size of the last axis of a spatial modality; 0 for the others.
         dtype: NumPy dtype name on the host and at the entry of a jitted step.
         low: smallest legal value.
         high: largest legal value, inclusive.
-        resize: filter that changes its size; None where it has no size.
-        spatial: True for ``(H, W, channels)``, which crops and flips; False for a scalar per
-            example.
+        resize: filter that changes its size; None where it has no size. All but "nearest" are
+            antialiased; "area" is the mean of what a pixel covers.
         doc: one line for people.
         draw: how a picture of it is made; None for what cannot be drawn.
         default: value an example gets when it lacks the key; None = the key must be provided.
@@ -32,32 +33,42 @@ class Modality:
     """
 
     name: str
+    kind: Literal["spatial", "vector", "scalar"]
     channels: int
     dtype: str
     low: int
     high: int
-    resize: Literal["bicubic", "nearest"] | None
-    spatial: bool
+    resize: Literal["bicubic", "bilinear", "area", "nearest"] | None
     doc: str
-    draw: Literal["rgb", "binary", "palette"] | None = None
+    draw: Literal["rgb", "grey", "binary", "palette"] | None = None
     default: int | None = None
     choices: tuple[str, ...] = ()
     cure: str = "Choose a source that provides it"
     aliases: tuple[str, ...] = ()
 
+    @property
+    def spatial(self) -> bool:
+        """Whether it has height and width."""
+        return self.kind == "spatial"
+
 
 def _spatial(name: str, channels: int, dtype: str, high: int, **more: Any) -> Modality:
-    return Modality(name, channels, dtype, 0, high, spatial=True, **more)
+    return Modality(name, "spatial", channels, dtype, 0, high, **more)
+
+
+def _vector(name: str, dtype: str, high: int, **more: Any) -> Modality:
+    return Modality(name, "vector", 0, dtype, 0, high, resize=None, **more)
 
 
 def _scalar(name: str, dtype: str, high: int, **more: Any) -> Modality:
-    return Modality(name, 0, dtype, 0, high, resize=None, spatial=False, **more)
+    return Modality(name, "scalar", 0, dtype, 0, high, resize=None, **more)
 
 
 _INT32_MAX = 2**31 - 1
 _LABELS = {"resize": "nearest", "draw": "palette"}
 _LABELS_CURE = "Put a folder {}/ beside images/, or choose a source that has labels"
 _STREET_CURE = "Choose a source that has {}, and unpack its folder of them below data.root"
+_FACE_CURE = "Choose a source of faces that has {}, as 'portraits' or 'celebamask'"
 _MASK_CURE = "Set data.mask to the name of a mask generator"
 
 _TABLE = (
@@ -116,9 +127,57 @@ _TABLE = (
         1,
         "float32",
         1,
-        resize="nearest",
+        resize="bilinear",
+        draw="grey",
         doc="inverse depth: 0 = infinitely far, 1 = nearest",
-        cure="Choose a source that has depth, as 'streets'",
+        cure="Choose a source that has depth, as 'streets' or 'scenes'",
+    ),
+    _spatial(
+        "drawing",
+        1,
+        "uint8",
+        255,
+        resize="bicubic",
+        draw="grey",
+        doc="line drawing: 0 = ink, 255 = paper",
+        cure="Choose a source of drawings, as 'drawings' or 'scenes'",
+    ),
+    # One number holds all parts of a pixel, as they overlap: a mouth lies on the skin.
+    _spatial(
+        "parts",
+        1,
+        "int32",
+        2**18 - 1,
+        resize="nearest",
+        doc="parts of the face at each pixel, hidden ones too: bit k - 1 is part k",
+        cure=_FACE_CURE.format("parts"),
+    ),
+    _spatial(
+        "guide",
+        1,
+        "uint8",
+        255,
+        resize="area",
+        draw="grey",
+        doc="where an attribute may show: 255 = wholly inside the guide",
+        cure="Set data.guide to the name of an attribute",
+    ),
+    _spatial(
+        "counterfactual",
+        3,
+        "uint8",
+        255,
+        resize="bicubic",
+        draw="rgb",
+        doc="the same person with the attribute of the guide changed",
+        cure="Choose the source 'portraits': no photograph has it",
+    ),
+    _vector(
+        "attributes",
+        "int32",
+        1,
+        doc="whether the face has each of data.attributes",
+        cure=_FACE_CURE.format("attributes"),
     ),
     _scalar("name", "object", 0, doc="what the source calls the example; text, stays on the host"),
     _scalar("mask_type", "int32", 3, doc="id of the generator that drew the mask", cure=_MASK_CURE),
@@ -129,6 +188,13 @@ _TABLE = (
         doc="what belongs into the hole",
         default=0,
         choices=("background", "foreground"),
+    ),
+    _scalar(
+        "subject",
+        "int32",
+        254,
+        doc="class id of what the picture is of",
+        cure="Choose a source that has it, as 'scenes'",
     ),
     _scalar("index", "int32", _INT32_MAX, doc="position of the example in its source"),
     _scalar("valid", "float32", 1, doc="0 = padding of the last evaluation batch, 1 = an example"),
@@ -175,7 +241,8 @@ def check(batch: Mapping[str, Any], names: Sequence[str], resolution: int | None
     """Checks presence, rank, dtype and channels of arrays with a leading batch axis.
 
     Args:
-        batch: arrays (NumPy or JAX): ``(B, H, W, channels)`` if spatial, else ``(B,)``.
+        batch: arrays (NumPy or JAX): ``(B, H, W, channels)`` if spatial, ``(B, n)`` for a vector,
+            else ``(B,)``.
         names: the modalities that must be there; other keys are not looked at.
         resolution: height and width of the spatial ones, in pixels; None = any.
 
@@ -194,7 +261,8 @@ def check(batch: Mapping[str, Any], names: Sequence[str], resolution: int | None
 
 def _check_array(modality: Modality, array: Any, resolution: int | None) -> None:
     side = "*" if resolution is None else resolution
-    expected = ("*", side, side, modality.channels) if modality.spatial else ("*",)
+    shapes = {"spatial": ("*", side, side, modality.channels), "vector": ("*", "*")}
+    expected = shapes.get(modality.kind, ("*",))
     same_rank = len(array.shape) == len(expected)
     fits = same_rank and all(
         want in ("*", got) for want, got in zip(expected, array.shape, strict=True)

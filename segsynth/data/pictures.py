@@ -5,7 +5,7 @@ import pathlib
 import uuid
 
 import numpy as np
-from jaxtyping import Int32, Integer, UInt8
+from jaxtyping import Float32, Int32, Integer, UInt8
 from PIL import Image
 
 from segsynth.data.picture_files import Path, opened, silence
@@ -86,6 +86,31 @@ def read_labels(path: Path) -> Int32[np.ndarray, "H W 1"]:
                 "Write labels as a greyscale or palette PNG."
             )
         return np.array(_upright(picture)).astype(np.int32)[..., None] // stretch
+
+
+def read_depth(path: Path) -> Float32[np.ndarray, "H W 1"]:
+    """Reads a depth map: the stored number over the largest that its bits hold, in [0, 1].
+
+    Raises:
+        UserError: as `read_labels`.
+
+    """
+    with opened(path) as picture:
+        largest = 65535 if _is_deep(picture) else 255
+    return (read_labels(path) / largest).astype(np.float32)
+
+
+def read_drawing(path: Path) -> UInt8[np.ndarray, "H W 1"]:
+    """Reads a drawing as grey, 0 = black; colour becomes luma, transparent parts become white.
+
+    Raises:
+        UserError: as `read_image`.
+
+    """
+    with opened(path) as picture:
+        if _is_deep(picture):
+            raise UserError(f"{path} has more than 8 bits a channel, expected 8. Convert it first.")
+        return np.array(_flat(_upright(picture), "white").convert("L"))[..., None]
 
 
 def picture_size(path: Path) -> tuple[int, int]:

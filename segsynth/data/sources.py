@@ -1,11 +1,15 @@
 """Sources of examples by name: random-access sequences that say which modalities they give."""
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from segsynth.data.layouts.registry import LAYOUTS
 from segsynth.errors import UserError
+from segsynth.settings import configure
 
 # The validation scenes start far behind any training scene: the two never meet.
 _VAL_START = 10_000_000
@@ -27,27 +31,34 @@ class Source(Protocol):
 
 
 def build(data_config: Any, split: str) -> Source:
-    """Builds the source that ``data_config["source"]`` names.
+    """Builds the source that ``data_config["source"]`` names: a world, a folder or a data set.
 
     Args:
-        data_config: mapping or ConfigDict with ``source``; for "scenes" and "streets" also
-            ``resolution``, ``length``, ``eval_length``, ``seed``, for the latter optionally
+        data_config: mapping or ConfigDict with ``source``; for a world (`WORLDS`) also
+            ``resolution``, ``length``, ``eval_length``, ``seed``; for "streets" optionally
             ``frame`` (height, width) and ``ids``; for "folder" also ``root`` and, optionally,
-            ``min_side``, ``on_error``, ``val_share``; for "cityscapes" and "camvid" ``root`` and,
-            optionally, ``ids``; with ``make_coarse``, coarse labels are made from the fine ones
-            (`segsynth.data.coarsened.Coarsened`). Other keys are not looked at.
-        split: "train" or "val"; a folder also has "all", CamVid "all" and "test", Cityscapes
-            "test" and "train_extra".
+            ``min_side``, ``on_error``, ``val_share``; for a published data set
+            (`segsynth.data.layouts.registry.LAYOUTS`) ``root`` and, optionally, ``ids``. Keywords
+            that one world or data set alone has are in ``options``. With ``make_coarse``, coarse
+            labels are made from the fine ones (`segsynth.data.coarsened.Coarsened`). Other keys
+            are not looked at.
+        split: "train" or "val"; a folder also has "all", a data set those of its layout.
 
     Raises:
-        UserError: an unknown source or split, a key that the source needs, or what the source
-            itself finds wrong.
+        UserError: an unknown source, split or option, a key that the source needs, or what the
+            source itself finds wrong.
 
     """
     name = _required(data_config, "source")
-    if name not in REGISTRY:
-        raise UserError(f"Unknown data.source {name!r}. Known: {', '.join(REGISTRY)}.")
-    source = REGISTRY[name](data_config, split)
+    if name in WORLDS:
+        source = _world(name, data_config, split)
+    elif name == "folder":
+        source = _folder(data_config, split)
+    elif name in LAYOUTS:
+        source = _layout(name, data_config, split)
+    else:
+        known = ", ".join((*WORLDS, "folder", *LAYOUTS))
+        raise UserError(f"Unknown data.source {name!r}. Known: {known}.")
     return _coarsened(source, data_config) if data_config.get("make_coarse") else source
 
 
@@ -57,35 +68,31 @@ def _coarsened(source: Any, config: Any) -> Source:
     return Coarsened(source, config.get("seed") or 0)
 
 
-def _scenes(config: Any, split: str) -> Source:
+def _world(name: str, config: Any, split: str) -> Source:
+    if split not in ("train", "val"):
+        raise UserError(f"Source {name!r} has no split {split!r}, expected 'train' or 'val'.")
+    train = split == "train"
+    part = {
+        "length": _required(config, "length" if train else "eval_length"),
+        "seed": _required(config, "seed"),
+        "start": 0 if train else _VAL_START,
+    }
+    return WORLDS[name](config, part)
+
+
+def _scenes(config: Any, part: dict[str, int]) -> Source:
     from segsynth.data.worlds import scenes
 
-    if split not in ("train", "val"):
-        raise UserError(f"Source 'scenes' has no split {split!r}, expected 'train' or 'val'.")
-    train = split == "train"
-    return scenes.Scenes(
-        size=_required(config, "resolution"),
-        length=_required(config, "length" if train else "eval_length"),
-        seed=_required(config, "seed"),
-        start=0 if train else _VAL_START,
-    )
+    size = _required(config, "resolution")
+    return _with_options(functools.partial(scenes.Scenes, size=size, **part), config)
 
 
-def _streets(config: Any, split: str) -> Source:
+def _streets(config: Any, part: dict[str, int]) -> Source:
     from segsynth.data.worlds import streets
 
-    if split not in ("train", "val"):
-        raise UserError(f"Source 'streets' has no split {split!r}, expected 'train' or 'val'.")
-    train = split == "train"
     height, width = config.get("frame") or (_required(config, "resolution"),) * 2
-    return streets.Streets(
-        height=height,
-        width=width,
-        length=_required(config, "length" if train else "eval_length"),
-        seed=_required(config, "seed"),
-        start=0 if train else _VAL_START,
-        ids=config.get("ids") or "published",
-    )
+    size = {"height": height, "width": width, "ids": config.get("ids") or "published"}
+    return _with_options(functools.partial(streets.Streets, **size, **part), config)
 
 
 def _folder(config: Any, split: str) -> Source:
@@ -97,16 +104,15 @@ def _folder(config: Any, split: str) -> Source:
     return folder.Folder(config["root"], split, **options)
 
 
-def _camvid(config: Any, split: str) -> Source:
-    from segsynth.data.layouts.camvid import camvid
+def _layout(name: str, config: Any, split: str) -> Source:
+    opened = functools.partial(LAYOUTS[name].open, _root(config), split)
+    if "ids" in inspect.signature(opened).parameters:
+        opened = functools.partial(opened, ids=config.get("ids") or "published")
+    return _with_options(opened, config)
 
-    return camvid(_root(config), split, config.get("ids") or "published")
 
-
-def _cityscapes(config: Any, split: str) -> Source:
-    from segsynth.data.layouts.cityscapes import cityscapes
-
-    return cityscapes(_root(config), split, config.get("ids") or "published")
+def _with_options(opened: Callable[..., Source], config: Any) -> Source:
+    return configure(opened, config.get("options") or {}, "data.options")
 
 
 def _root(config: Any) -> Any:
@@ -125,11 +131,8 @@ def _required(config: Any, key: str) -> Any:
     return value
 
 
-#: Source name -> ``(data_config, split) -> Source``.
-REGISTRY: Mapping[str, Callable[[Any, str], Source]] = {
+#: World -> ``(data_config, {length, seed, start}) -> Source``.
+WORLDS: Mapping[str, Callable[[Any, dict[str, int]], Source]] = {
     "scenes": _scenes,
-    "folder": _folder,
     "streets": _streets,
-    "camvid": _camvid,
-    "cityscapes": _cityscapes,
 }

@@ -8,12 +8,17 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Shaped, UInt8
 from PIL import Image
 
 from segsynth.data import modalities
 from segsynth.errors import UserError
 
+_FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "area": Image.Resampling.BOX,
+}
 #: ``(example, rng) -> example``; must be picklable, and must not change its argument.
 Transform = Callable[[dict[str, np.ndarray], np.random.Generator], dict[str, np.ndarray]]
 
@@ -22,8 +27,8 @@ Transform = Callable[[dict[str, np.ndarray], np.random.Generator], dict[str, np.
 class CropResize:
     """Cuts a square and resamples it to ``resolution`` x ``resolution`` pixels.
 
-    The square's side is U(scale) x the short side of the picture, rounded to pixels. Images are
-    resampled by Pillow's bicubic filter (antialiased), labels and masks by `nearest`.
+    The square's side is U(scale) x the short side of the picture, rounded to pixels. Each key is
+    resampled by the filter of its modality: `filtered` or `nearest`.
 
     Attributes:
         resolution: side of the result, in pixels.
@@ -57,8 +62,8 @@ class CropResize:
         top, left, side = self._square(height, width, rng)
         if height == width == side == self.resolution:
             return example
-        cut = {name: self._resampled(name, example[name], top, left, side) for name in names}
-        return example | cut
+        box = (left, top, left + side, top + side)
+        return example | {n: _resampled(n, example[n], box, self.resolution) for n in names}
 
     def _square(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int]:
         # Three numbers are drawn in any case, so that later transforms do not depend on the
@@ -68,19 +73,12 @@ class CropResize:
         side = max(1, round((low + share * (high - low)) * min(height, width)))
         return _place(height - side, down), _place(width - side, across), side
 
-    def _resampled(
-        self, name: str, array: np.ndarray, top: int, left: int, side: int
-    ) -> np.ndarray:
-        if modalities.get(name).resize == "nearest":
-            return nearest(array[top : top + side, left : left + side], self.resolution)
-        return bicubic(array, (left, top, left + side, top + side), self.resolution)
-
 
 @dataclasses.dataclass(frozen=True)
 class Resize:
     """Resamples whole pictures to one size, whatever their shape; nothing is cut off.
 
-    Images are resampled by Pillow's bicubic filter (antialiased), labels and masks by `nearest`.
+    Each key is resampled by the filter of its modality: `filtered` or `nearest`.
 
     Attributes:
         size: height and width of the result, in pixels.
@@ -104,18 +102,18 @@ class Resize:
         height, width = _common_size(example, names)
         if (height, width) == self.size:
             return example
-        resampled = {}
-        for name in names:
-            if modalities.get(name).resize == "nearest":
-                resampled[name] = nearest(example[name], self.size)
-            else:
-                resampled[name] = bicubic(example[name], (0, 0, width, height), self.size)
-        return example | resampled
+        box = (0, 0, width, height)
+        return example | {n: _resampled(n, example[n], box, self.size) for n in names}
 
 
 @dataclasses.dataclass(frozen=True)
 class Flip:
     """Mirrors all spatial keys left to right, together, with probability ``p``.
+
+    Attributes:
+        p: probability.
+        swaps: pairs of class ids that change places in a mirror, as the left and the right eye
+            do: in ``labels`` and ``segmentation``, and as bits of ``parts``.
 
     Raises:
         UserError: ``p`` outside 0..1.
@@ -123,6 +121,7 @@ class Flip:
     """
 
     p: float = 0.5
+    swaps: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.p <= 1:
@@ -137,21 +136,58 @@ class Flip:
         mirrored = {
             name: np.ascontiguousarray(example[name][:, ::-1]) for name in _spatial(example)
         }
+        for name in ("labels", "segmentation", "coarse"):
+            if name in mirrored and self.swaps:
+                mirrored[name] = _swapped_ids(mirrored[name], self.swaps)
+        if "parts" in mirrored and self.swaps:
+            mirrored["parts"] = _swapped_bits(mirrored["parts"], self.swaps)
         return example | mirrored
 
 
-def bicubic(
-    image: UInt8[np.ndarray, "H W 3"],
+def _swapped_ids(labels: np.ndarray, swaps: tuple[tuple[int, int], ...]) -> np.ndarray:
+    table = np.arange(256, dtype=labels.dtype)
+    for left, right in swaps:
+        table[[left, right]] = table[[right, left]]
+    return table[labels]
+
+
+def _swapped_bits(parts: np.ndarray, swaps: tuple[tuple[int, int], ...]) -> np.ndarray:
+    for left, right in swaps:
+        differs = (parts >> (left - 1) ^ parts >> (right - 1)) & 1
+        parts = parts ^ (differs << (left - 1) | differs << (right - 1))
+    return parts
+
+
+def _resampled(
+    name: str, array: np.ndarray, box: tuple[int, int, int, int], size: int | tuple[int, int]
+) -> np.ndarray:
+    """The box (left, top, right, bottom) of one key at ``size``, by the filter of its modality."""
+    method = modalities.get(name).resize
+    if method == "nearest":
+        left, top, right, bottom = box
+        return nearest(array[top:bottom, left:right], size)
+    return filtered(array, box, size, method)
+
+
+def filtered(
+    image: Shaped[np.ndarray, "H W C"],
     box: tuple[int, int, int, int],
     size: int | tuple[int, int],
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Resamples the box (left, top, right, bottom) of an image, antialiased.
+    method: str = "bicubic",
+) -> Shaped[np.ndarray, "height width C"]:
+    """Resamples the box (left, top, right, bottom) of a picture by a filter of Pillow, antialiased.
 
-    ``size`` is the side of a square, or (height, width).
+    Args:
+        image: uint8 of 1 or 3 channels, or float32 of 1.
+        box: in pixels.
+        size: the side of a square, or (height, width).
+        method: "bicubic", "bilinear" or "area", the mean of what an output pixel covers.
+
     """
     height, width = _height_width(size)
-    picture = Image.fromarray(image)
-    return np.array(picture.resize((width, height), Image.Resampling.BICUBIC, box=box))
+    picture = Image.fromarray(image if image.shape[-1] == 3 else image[..., 0])
+    resized = np.array(picture.resize((width, height), _FILTERS[method], box=box))
+    return resized if resized.ndim == 3 else resized[..., None]
 
 
 def nearest(

@@ -11,6 +11,7 @@ from segsynth.errors import UserError
 def test_table_is_consistent():
     for name, modality in modalities.MODALITIES.items():
         assert modality.name == name and modality.doc
+        assert modality.kind in ("spatial", "vector", "scalar")
         assert modality.spatial == (modality.channels > 0) == (modality.resize is not None)
         assert np.array(modality.high, modality.dtype) == modality.high
         assert modality.default is None or modality.low <= modality.default <= modality.high

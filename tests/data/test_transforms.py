@@ -49,7 +49,7 @@ def test_nearest_takes_pixel_centres():
 def test_bicubic_is_antialiased():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
-    assert np.abs(transforms.bicubic(stripes, (0, 0, 64, 64), 16).astype(int) - 127).max() < 30
+    assert np.abs(transforms.filtered(stripes, (0, 0, 64, 64), 16).astype(int) - 127).max() < 30
 
 
 def test_centre_crop_draws_nothing():

@@ -11,9 +11,8 @@ only the stems count.
 import os
 import pathlib
 
-from segsynth.data import pictures
 from segsynth.data.label_sets import CAMVID
-from segsynth.data.layouts.joined import Joined
+from segsynth.data.layouts.joined import Joined, by_stem, labelled
 from segsynth.errors import UserError
 
 SPLITS = ("train", "val", "test", "all")
@@ -28,7 +27,7 @@ def camvid(root: str | os.PathLike[str], split: str = "train", ids: str = "publi
         root: the folder that holds images/ or train/.
         split: "train", "val", "test" or "all".
         ids: "published" = 0..10 and 11 for void and unlabelled; "train" = 255 for these
-            (`segsynth.data.layouts.joined.Joined`).
+            (`segsynth.data.layouts.joined.labelled`).
 
     Returns:
         A source of ``image``, ``labels``, ``name`` and, where there is a folder coarse/,
@@ -52,7 +51,7 @@ def camvid(root: str | os.PathLike[str], split: str = "train", ids: str = "publi
         )
     if not files["image"]:
         raise UserError(f"{root} has no picture in the split {split!r}. Check its lists.")
-    return Joined(CAMVID, files, ids)
+    return labelled(CAMVID, files, ids)
 
 
 def _folders(root: pathlib.Path, split: str) -> dict[str, dict[str, pathlib.Path]]:
@@ -91,21 +90,6 @@ def _published(root: pathlib.Path, split: str) -> dict[str, dict[str, pathlib.Pa
             )
         files["image"] |= images
         files["labels"] |= by_stem(root / f"{part}annot")
-    return files
-
-
-def by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Returns the pictures of a folder by stem, sorted.
-
-    Raises:
-        UserError: no such folder, or two pictures of one stem.
-
-    """
-    files: dict[str, pathlib.Path] = {}
-    for path in pictures.list_pictures(folder):
-        if path.stem in files:
-            raise UserError(f"{files[path.stem]} and {path} have one stem. Rename or delete one.")
-        files[path.stem] = path
     return files
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from segsynth.data import pictures
 from segsynth.data.label_sets import CITYSCAPES
-from segsynth.data.layouts.joined import Joined
+from segsynth.data.layouts.joined import Joined, labelled
 from segsynth.errors import UserError
 
 #: Frames of each official split.
@@ -56,7 +56,7 @@ def cityscapes(
         root: the folder that holds leftImg8bit/, and gtFine/ and gtCoarse/ as far as unpacked.
         split: "train", "val", "test" or "train_extra".
         ids: "published" = 0..33, 0 = unlabelled; "train" = 0..18, 255 = none of the 19 classes
-            (`segsynth.data.layouts.joined.Joined`).
+            (`segsynth.data.layouts.joined.labelled`).
         keys: which label maps to read, where the split has them.
 
     Returns:
@@ -86,7 +86,7 @@ def cityscapes(
             "%s: %d pictures in %s, and %d are published",
             *(root, len(files["image"]), split, PUBLISHED[split]),
         )
-    return Joined(CITYSCAPES, files, ids)
+    return labelled(CITYSCAPES, files, ids)
 
 
 def _by_name(folder: pathlib.Path, suffix: str) -> dict[str, pathlib.Path]:

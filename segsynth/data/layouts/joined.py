@@ -1,52 +1,50 @@
-"""Photographs with their label maps, joined by name: what the street layouts have in common."""
+"""Files of a data set joined by name: what all published layouts have in common."""
 
 import dataclasses
 import functools
 import pathlib
 from collections.abc import Mapping
 from concurrent import futures
-from typing import Literal
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, UInt8
 
-from segsynth.data import picture_files, pictures
+from segsynth.data import modalities, pictures
 from segsynth.data.label_sets import NONE, LabelSet
+from segsynth.data.layouts.readers import Instances, Labels, Photo, Reader
 from segsynth.errors import UserError
-
-#: How label maps number the classes: as the files do, or 0.. with 255 for none.
-Ids = Literal["published", "train"]
 
 _HEADER_THREADS = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Joined:
-    """A source of photographs, label maps and names.
+    """A source of examples that lie in files, one or more a modality.
 
     Every header is read when the source is made, and every label map is checked against the table
     when it is read.
 
     Attributes:
-        label_set: the table of the files.
-        files: modality -> example name -> path; ``image`` comes first, and its names, in order, are
-            the examples. Other modalities: ``labels``, ``coarse``, ``instance``.
-        ids: "published" keeps the numbers of the files; "train" maps ``labels`` and ``coarse`` to
-            train ids, 255 where there is none.
+        files: modality -> example name -> what its reader reads, in most cases a path. The names
+            of the first modality, in order, are the examples.
+        readers: modality -> how it is read.
+        label_set: the table of label maps; None where there are none.
+        ids: "published" or "train" (`segsynth.data.layouts.readers.Labels`).
+        attribute_names: names of the columns of ``attributes``.
 
     Raises:
-        UserError: a photograph without a partner, one of another size than its labels, a label map
-            in colour or of the wrong number of bits, a bad file, an unknown ``ids``.
+        UserError: an example without a partner, files of one example that differ in size, a label
+            map in colour or of the wrong number of bits, a bad file.
 
     """
 
-    label_set: LabelSet
-    files: Mapping[str, Mapping[str, pathlib.Path]] = dataclasses.field(repr=False)
+    files: Mapping[str, Mapping[str, Any]] = dataclasses.field(repr=False)
+    readers: Mapping[str, Reader] = dataclasses.field(repr=False)
+    label_set: LabelSet | None = None
     ids: str = "published"
+    attribute_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.ids not in ("published", "train"):
-            raise UserError(f"ids is {self.ids!r}, expected 'published' or 'train'.")
         faults = self.faults()
         if faults:
             more = f" ({len(faults)} such files.)" if len(faults) > 1 else ""
@@ -55,7 +53,7 @@ class Joined:
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the examples, in order."""
-        return tuple(self.files["image"])
+        return tuple(self.files[self._first])
 
     @property
     def provides(self) -> tuple[str, ...]:
@@ -65,29 +63,36 @@ class Joined:
     @property
     def unlabelled(self) -> int:
         """The number of no label in ``labels`` and ``coarse``."""
-        return NONE if self.ids == "train" else self.label_set.unlabelled
+        published = NONE if self.label_set is None else self.label_set.unlabelled
+        return NONE if self.ids == "train" else published
+
+    @property
+    def _first(self) -> str:
+        return next(iter(self.files))
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """Returns example ``index`` at its own size.
-
-        ``image`` uint8 (H, W, 3); ``labels`` and ``coarse`` uint8 (H, W, 1); ``instance`` int32
-        (H, W, 1), 0 = no object; ``name`` the name, a scalar array of dtype object.
+        """Returns example ``index`` at its own size: arrays as the modalities say, and ``name``.
 
         Raises:
             IndexError: ``index`` is out of range.
-            UserError: a file is damaged, or holds a label outside the table.
+            UserError: a file is damaged, or holds what it must not.
 
         """
         name = self.names[range(len(self))[index]]
-        example = {"image": pictures.read_image(self.files["image"][name])}
-        for key in self.provides[1:-1]:
-            path = self.files[key][name]
-            example[key] = self._instances(path) if key == "instance" else self._labels(path)
-        self._check_sizes(name, {key: array.shape[:2] for key, array in example.items()})
+        example = {key: self.readers[key].read(self.files[key][name]) for key in self.files}
+        self._check_sizes(
+            name, {k: v.shape[:2] for k, v in example.items() if modalities.get(k).spatial}
+        )
         return example | {"name": np.asarray(name, object)}
+
+    def paths(self, name: str) -> tuple[pathlib.Path, ...]:
+        """The files of an example, in the order of the modalities."""
+        return tuple(
+            path for key in self.files for path in self.readers[key].paths(self.files[key][name])
+        )
 
     def faults(self) -> list[str]:
         """Returns what is wrong with partners and headers, a line for each bad example."""
@@ -98,55 +103,72 @@ class Joined:
     def _fault(self, name: str) -> str:
         try:
             sizes = {}
-            for key in self.files:
-                path = self.files[key].get(name)
-                if path is None:
-                    image = self.files["image"][name]
-                    return f"{image} has no partner for {key!r}. Add the file, joined by its name."
-                sizes[key] = _header(path, key)
+            for key, reader in self.readers.items():
+                if name not in self.files[key]:
+                    return (
+                        f"{self._shown(self._first, name)} has no partner for {key!r}. "
+                        "Add the file, joined by its name."
+                    )
+                size = reader.size(self.files[key][name])
+                if size is not None:
+                    sizes[key] = size
             self._check_sizes(name, sizes)
         except UserError as error:
             return str(error)
         return ""
 
     def _check_sizes(self, name: str, sizes: Mapping[str, tuple[int, ...]]) -> None:
-        rows, columns = sizes["image"]
+        first = next(iter(sizes), "")
         for key, (height, width) in sizes.items():
+            rows, columns = sizes[first]
             if (height, width) != (rows, columns):
                 raise UserError(
-                    f"{self.files[key][name]} is {height} x {width}, but its picture "
-                    f"{self.files['image'][name]} is {rows} x {columns}. Make them of one size."
+                    f"{self._shown(key, name)} is {height} x {width}, but its picture "
+                    f"{self._shown(first, name)} is {rows} x {columns}. Make them of one size."
                 )
 
-    def _labels(self, path: pathlib.Path) -> UInt8[np.ndarray, "H W 1"]:
-        labels = pictures.read_labels(path)
-        self.label_set.check(labels, str(path))
-        if self.ids == "train":
-            return self.label_set.to_train_ids(labels)
-        return labels.astype(np.uint8)
-
-    def _instances(self, path: pathlib.Path) -> Int32[np.ndarray, "H W 1"]:
-        # A published number is id * 1000 + n for an object, and the id alone elsewhere.
-        stored = pictures.read_labels(path)
-        ids = np.where(stored >= 1000, stored // 1000, stored)
-        self.label_set.check(ids, str(path))
-        return np.where(stored >= 1000, stored, 0)
+    def _shown(self, key: str, name: str) -> str:
+        """What a message calls an entry: its first file, or the modality of the example."""
+        paths = self.readers[key].paths(self.files[key][name])
+        return str(paths[0]) if paths else f"{key!r} of {name}"
 
 
-def _header(path: pathlib.Path, key: str) -> tuple[int, int]:
-    """Height and width in pixels; the mode of a label map is checked on the way."""
-    size = pictures.picture_size(path)
-    if key in ("labels", "coarse"):
-        with picture_files.opened(path) as picture:
-            mode = picture.mode
-        if mode.startswith(("I", "F")):
-            raise UserError(
-                f"{path} has more than 8 bits a pixel, expected 8-bit labels. "
-                "Give the file of label ids, not of instance ids."
-            )
-        if mode not in ("1", "L", "P"):
-            raise UserError(
-                f"{path} is a colour picture (mode {mode}), expected one number a pixel. "
-                "Give the file of label ids, not of colours."
-            )
-    return size
+def labelled(
+    label_set: LabelSet, files: Mapping[str, Mapping[str, pathlib.Path]], ids: str = "published"
+) -> Joined:
+    """Returns photographs with label maps.
+
+    Args:
+        label_set: the table of the files.
+        files: modality -> name -> path, of ``image``, ``labels``, ``coarse`` and ``instance`` (as
+            Cityscapes stores it).
+        ids: "published" keeps the numbers of the files; "train" maps ``labels`` and ``coarse`` to
+            train ids, 255 where there is none.
+
+    Raises:
+        UserError: as `Joined`; an unknown ``ids``.
+
+    """
+    labels = Labels(label_set, ids)
+    readers = {
+        "image": Photo(),
+        "labels": labels,
+        "coarse": labels,
+        "instance": Instances(label_set),
+    }
+    return Joined(files, {key: readers[key] for key in files}, label_set, ids)
+
+
+def by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Returns the pictures below a folder by stem, sorted.
+
+    Raises:
+        UserError: no such folder, or two pictures of one stem.
+
+    """
+    files: dict[str, pathlib.Path] = {}
+    for path in pictures.list_pictures(folder):
+        if path.stem in files:
+            raise UserError(f"{files[path.stem]} and {path} have one stem. Rename or delete one.")
+        files[path.stem] = path
+    return files

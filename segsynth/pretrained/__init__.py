@@ -1,0 +1,1 @@
+"""Published networks for inference: their definitions, and converters for their weights."""
