@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from segsynth.crf import features
+from segsynth.crf.exact import Exact
 from segsynth.crf.gaussian import separable
 from segsynth.crf.lattice import build_lattice, default_capacity
 from segsynth.crf.mean_field import mean_field
@@ -18,8 +19,9 @@ from segsynth.crf.parameters import Crf
 from segsynth.crf.pictures import check_levels
 from segsynth.errors import UserError
 
-#: "fast" is coarse to fine, with labelled pixels pinned where labels are given.
-InferMode = Literal["full", "pinned", "coarse_to_fine", "fast"]
+#: "fast" is coarse to fine, with labelled pixels pinned where labels are given. "exact" is "full"
+#: with the dense appearance kernel in place of the lattice.
+InferMode = Literal["full", "pinned", "coarse_to_fine", "fast", "exact"]
 
 #: Lists of free points are padded to a multiple of an eighth of all: few compilations.
 _SHARES = 8
@@ -55,7 +57,9 @@ def infer(
       crf: weights and widths; widths in pixels of this image.
       mode: "full" updates every pixel at full resolution. "pinned" keeps labelled pixels at their
         label. "coarse_to_fine" runs all updates but the last on every fourth pixel, and the
-        last on all. "fast" is coarse_to_fine, pinned where ``labels`` are given.
+        last on all. "fast" is coarse_to_fine, pinned where ``labels`` are given. "exact" is
+        "full" with the appearance kernel over all pairs of pixels, in blocks: quadratic in the
+        number of pixels, for small images and accelerators.
       labels: [H, W], integers in 0 .. C-1, negative where unlabelled; used by "pinned" and "fast".
       compat: penalty of pairs of labels, as in `mean_field`; None is Potts.
       mask: [H, W], whether a pixel sends messages; all receive.
@@ -149,7 +153,7 @@ def _check(images, unaries, mode, labels, compat, mask) -> _Job:
     classes = unaries.shape[-1]
     if mode == "pinned" and labels is None:
         raise UserError("mode='pinned' without labels: give them, or use mode='full'")
-    if mode in ("full", "coarse_to_fine"):
+    if mode in ("full", "coarse_to_fine", "exact"):
         labels = None
     if labels is not None:
         labels = np.asarray(labels).astype(np.int32)
@@ -275,6 +279,10 @@ def _one(image, unary, labels, free, samples, mask, *, compat, crf, mode, capaci
         xy = max(crf.appearance_xy, features.NARROWEST)
         rgb = max(crf.appearance_rgb, features.NARROWEST)
         points = features.bilateral(image, xy, rgb)
+        weights.append(crf.appearance)
+    if crf.appearance > 0 and mode == "exact":
+        kernels.append(Exact(points))
+    elif crf.appearance > 0:
         sources = points
         if coarse:
             sources = features.sample(points.reshape(height, width, 5)).reshape(-1, 5)
@@ -286,7 +294,6 @@ def _one(image, unary, labels, free, samples, mask, *, compat, crf, mode, capaci
         )
         overflow = lattice.overflow
         kernels.append(lattice)
-        weights.append(crf.appearance)
         if coarse:
             points = points if free is None else points.at[free].get(mode="clip")
             readers.append(lattice.for_reading(points))
@@ -304,7 +311,7 @@ def _one(image, unary, labels, free, samples, mask, *, compat, crf, mode, capaci
         compat,
         iters=crf.iterations,
         norm=crf.normalisation,
-        mode=mode,
+        mode="full" if mode == "exact" else mode,
         mask=mask,
         labels=labels,
         free=free,

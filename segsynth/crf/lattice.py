@@ -132,10 +132,12 @@ class Lattice:
 def default_capacity(points: int, dims: int = 5) -> int:
     """Vertices to allow for, a power of two.
 
-    Every vertex that up to 2048 points can have; beyond, half the number of points, which is ample
-    for natural images at usual widths.
+    Every vertex that up to 2048 points can have; beyond, half the number of points, and from a
+    megapixel on a quarter: ample for natural images at usual widths, which share more vertices the
+    larger they are.
     """
-    wanted = min((dims + 1) * points, max(points // 2, (dims + 1) * 2048))
+    most = max(min(points // 2, 1 << 19), points // 4)
+    wanted = min((dims + 1) * points, max(most, (dims + 1) * 2048))
     return 1 << max(4, (wanted - 1).bit_length())
 
 
@@ -220,7 +222,7 @@ def _backward(residuals, g):
 _filter.defvjp(_forward, _backward)
 
 
-def splat(lattice: Lattice, x: Float[Array, "n c"], weights: Float[Array, "r 16"]) -> Array:
+def splat(lattice: Lattice, x: Float[Array, "n c"], weights: Float[Array, "r 8"]) -> Array:
     """Values [v, c] at the vertices: the weighted sum over the entries of each."""
     points, vertex, count = lattice.rows.points, lattice.rows.vertex, lattice.rows.count
     total = vertex.shape[0]

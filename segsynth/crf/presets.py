@@ -53,14 +53,15 @@ class Refinement:
       unary: how the labels become probabilities.
       crf: weights and widths; widths in position in pixels of an image 2048 wide.
       mode: "pinned" keeps given labels fixed while the rest is inferred; "full" infers all pixels
-        and puts the given labels back afterwards.
+        and puts the given labels back afterwards; "exact" is "full" with the dense kernel, for
+        small images and accelerators.
       compat: penalty of each pair of classes, [C][C]; None = 1 for any two that differ.
 
     """
 
     unary: Heat | HardLabels
     crf: Crf
-    mode: Literal["full", "pinned"] = "pinned"
+    mode: Literal["full", "pinned", "exact"] = "pinned"
     compat: Penalties | None = None
 
     def crf_at(self, width: int) -> Crf:

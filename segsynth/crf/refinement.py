@@ -25,6 +25,7 @@ def refine(
     *,
     num_classes: int,
     unlabelled: int = 255,
+    ignore: int | None = None,
     preset: str | Refinement = "coarse",
     fast: bool = False,
     probabilities: bool = False,
@@ -40,22 +41,24 @@ def refine(
       labels: [H, W], integers: a class in 0 .. num_classes - 1, or ``unlabelled``.
       num_classes: how many classes there are.
       unlabelled: the value of pixels to fill in; may lie among the class numbers.
+      ignore: the value of pixels to leave out, e.g. the frame of a scan: they keep it, and tell
+        the others nothing. May lie among the class numbers, which is then no class.
       preset: "coarse", "pydensecrf" or a `segsynth.crf.Refinement`.
       fast: iterate on 2x2 pixels and finish at full resolution: less time, about 1 % of the pixels
         change.
       probabilities: also return the marginals.
 
     Returns:
-      Labels [H, W] of the type of ``labels``, all in 0 .. num_classes - 1. With ``probabilities`` a
-      pair of these and of float32 [H, W, num_classes]: one-hot where a label was given, 0 for
-      classes that do not occur.
+      Labels [H, W] of the type of ``labels``, all in 0 .. num_classes - 1 or ``ignore``. With
+      ``probabilities`` a pair of these and of float32 [H, W, num_classes]: one-hot where a label
+      was given, 0 for classes that do not occur and for pixels that are left out.
 
     Raises:
       UserError: no labelled pixel, an id beyond the classes, sizes that do not match, a picture
         that is not in levels of 0..255, an unknown preset.
 
     """
-    job = _checked(image, labels, num_classes, unlabelled)
+    job = _checked(image, labels, num_classes, unlabelled, ignore)
     return _finish([job], num_classes, preset_of(preset), fast, probabilities, None)[0]
 
 
@@ -65,6 +68,7 @@ def refine_batch(
     *,
     num_classes: int,
     unlabelled: int = 255,
+    ignore: int | None = None,
     preset: str | Refinement = "coarse",
     fast: bool = False,
     probabilities: bool = False,
@@ -80,6 +84,7 @@ def refine_batch(
       labels: as many label maps.
       num_classes: as in `refine`.
       unlabelled: as in `refine`.
+      ignore: as in `refine`.
       preset: as in `refine`.
       fast: as in `refine`.
       probabilities: as in `refine`.
@@ -96,7 +101,7 @@ def refine_batch(
     jobs = []
     for place, (image, coarse) in enumerate(zip(images, labels, strict=True)):
         try:
-            jobs.append(_checked(image, coarse, num_classes, unlabelled))
+            jobs.append(_checked(image, coarse, num_classes, unlabelled, ignore))
         except UserError as error:
             raise UserError(f"image {place} of the batch: {error}") from None
     return _finish(jobs, num_classes, preset_of(preset), fast, probabilities, mesh)
@@ -135,20 +140,29 @@ class _Job(NamedTuple):
     image: np.ndarray
     given: np.ndarray
     compact: np.ndarray
+    #: Pixels that are left out, -1 in ``compact`` too.
+    out: np.ndarray
     present: tuple[int, ...]
 
 
-def _checked(image, labels, num_classes, unlabelled) -> _Job:
+def _checked(image, labels, num_classes, unlabelled, ignore) -> _Job:
     image, given = as_picture(image), as_labels(labels)
     if given.shape != image.shape[:2]:
         raise UserError(
             f"image of {image.shape[1]} x {image.shape[0]} pixels, labels of {given.shape[1]} x "
             f"{given.shape[0]}: resize the labels to the image by nearest neighbour"
         )
-    known = given != unlabelled
+    if ignore == unlabelled:
+        raise UserError(
+            f"unlabelled and ignore are both {ignore}: one is to be filled in, the other kept; "
+            "give them different values"
+        )
+    out = np.zeros(given.shape, bool) if ignore is None else given == ignore
+    known = (given != unlabelled) & ~out
     if not known.any():
         raise UserError(
-            f"every pixel has the label {unlabelled}, unlabelled: there is nothing to spread; "
+            f"every pixel has the label {unlabelled}, unlabelled"
+            f"{f', or {ignore}, ignore' if out.any() else ''}: there is nothing to spread; "
             "label at least one"
         )
     present = np.unique(given[known])
@@ -159,7 +173,9 @@ def _checked(image, labels, num_classes, unlabelled) -> _Job:
             "for unlabelled: map the ids, or set num_classes or unlabelled"
         )
     compact = np.where(known, np.searchsorted(present, given), -1).astype(np.int32)
-    return _Job(image, given, compact, tuple(present.tolist()))
+    # Masked pixels send nothing, but their colours would still make vertices, which others use.
+    image = np.where(out[..., None], image.dtype.type(0), image) if out.any() else image
+    return _Job(image, given, compact, out, tuple(present.tolist()))
 
 
 def _finish(jobs, num_classes, how, fast, probabilities, mesh) -> list:
@@ -179,7 +195,8 @@ def _marginals(group: list[_Job], num_classes, how: Refinement, fast: bool, mesh
     """Marginals [B, H, W, present classes] of pictures of one size with the same classes."""
     present = group[0].present
     labels = np.stack([job.compact for job in group])
-    if len(present) == 1 or (labels >= 0).all():
+    out = np.stack([job.out for job in group])
+    if len(present) == 1 or (out | (labels >= 0)).all():
         return labels[..., None] == np.arange(len(present))
     compat = None
     if how.compat is not None:
@@ -195,12 +212,13 @@ def _marginals(group: list[_Job], num_classes, how: Refinement, fast: bool, mesh
         mode=_mode(how.mode, fast),
         labels=labels,
         compat=compat,
+        mask=~out if out.any() else None,
         mesh=mesh,
     )
     return np.asarray(q)
 
 
-def _mode(mode: Literal["full", "pinned"], fast: bool) -> InferMode:
+def _mode(mode: Literal["full", "pinned", "exact"], fast: bool) -> InferMode:
     if not fast:
         return mode
     return "fast" if mode == "pinned" else "coarse_to_fine"
@@ -221,11 +239,11 @@ def _answer(job: _Job, q: np.ndarray, num_classes: int, probabilities: bool) -> 
     present = np.asarray(job.present, job.given.dtype)
     # One class has nothing to compare.
     found = present[q.argmax(-1)] if len(present) > 1 else np.full_like(job.given, present[0])
-    dense = np.where(known, job.given, found)
+    dense = np.where(known | job.out, job.given, found)
     if not probabilities:
         return dense
     marginals = np.zeros((*dense.shape, num_classes), np.float32)
     marginals[..., list(job.present)] = 1.0 if len(present) == 1 else q
-    marginals[known] = 0.0
+    marginals[known | job.out] = 0.0
     marginals[known, job.given[known].astype(np.int64)] = 1.0
     return dense, marginals

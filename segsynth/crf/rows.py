@@ -1,6 +1,6 @@
-"""Entries grouped by vertex into rows of 16, so that a splat reads instead of scattering.
+"""Entries grouped by vertex into rows of 8, so that a splat reads instead of scattering.
 
-Compressed sparse rows with a fixed row length: a vertex with c entries takes ceil(c / 16) rows. XLA
+Compressed sparse rows with a fixed row length: a vertex with c entries takes ceil(c / 8) rows. XLA
 has no counting sort, so tiles of pixels are sorted by vertex (one word holds vertex and place in
 the tile) and laid out one tile after another, each vertex keeping its own cursor.
 """
@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from segsynth.crf.materialise import materialise
 
 #: Entries in a row.
-WIDTH = 16
+WIDTH = 8
 _TILE = 4096
 
 
@@ -29,15 +29,15 @@ class Rows(NamedTuple):
 
     """
 
-    points: Int[Array, "r 16"]
-    weights: Float[Array, "r 16"]
+    points: Int[Array, "r 8"]
+    weights: Float[Array, "r 8"]
     vertex: Int[Array, " r"]
     count: Int[Array, ""]
 
 
 def row_capacity(entries: int, vertices: int) -> int:
     """The most rows that so many entries of so many vertices can need."""
-    return -(-entries // WIDTH) + vertices
+    return (entries + (WIDTH - 1) * vertices) // WIDTH
 
 
 def group(ids: Int[Array, "k n"], weights: Float[Array, "k n"], vertices: int) -> Rows:

@@ -95,7 +95,6 @@ def memory():
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="0.67 and 0.57 GB at the default capacity of N / 2 vertices")
 def test_memory_of_updates_at_two_megapixels(memory):
     temporaries, arguments, _, _ = memory
     assert temporaries <= 0.6 and arguments <= 0.5, memory

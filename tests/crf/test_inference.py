@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from segsynth.crf import features, inference
+from segsynth.crf.exact import Exact
 from segsynth.crf.inference import infer, infer_batch
 from segsynth.crf.lattice import build_lattice, default_capacity
 from segsynth.crf.mean_field import mean_field
@@ -63,6 +64,20 @@ def test_two_lattices_are_pydensecrf(golden):
 
 def test_half_resolution_smoothing_changes_almost_no_label(golden, golden_full):
     assert (golden_full.argmax(-1) == golden[2].argmax(-1)).mean() >= 0.9995
+
+
+def test_exact_is_the_dense_kernel(golden):
+    image, unary, _ = (part[20:60, 30:80] for part in golden)
+    crf = Crf(10.0, 20.0, 13.0, 3.0, 3.0)
+    found = np.asarray(infer(image, unary, crf, mode="exact"))
+    kernels = (
+        Exact(features.bilateral(jnp.asarray(image), 20.0, 13.0)),
+        Exact(features.positions(40, 50, 3.0)),
+    )
+    dense = np.asarray(mean_field(jnp.asarray(unary), kernels, [10.0, 3.0], iters=5))
+    assert (found.argmax(-1) == dense.argmax(-1)).mean() >= 0.999
+    lattice = np.asarray(infer(image, unary, crf))
+    assert np.abs(found - dense).mean() < 0.5 * np.abs(lattice - dense).mean()
 
 
 def test_coarse_to_fine_agrees_with_full(golden, golden_full):

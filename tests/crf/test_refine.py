@@ -74,6 +74,30 @@ def test_probabilities_belong_to_the_labels(scene, dense):
     assert not q[..., 4:].any() and (q[~given].max(-1) < 1).any()
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_ignored_pixels_keep_their_label_and_tell_nothing(scene, fast):
+    image, _, labels = scene
+    framed = labels.copy()
+    framed[:, :6], image_b = 250, image.copy()
+    image_b[:, :6] = 255 - image_b[:, :6]
+    found, q = (
+        refine(i, framed, num_classes=CLASSES, ignore=250, fast=fast, probabilities=True)
+        for i in (image, image_b)
+    )
+    assert (found[0][:, :6] == 250).all() and (found[0][:, 6:] < CLASSES).all()
+    assert not found[1][:, :6].any() and found[1][:, 6:].any(-1).all()
+    # What lies under the frame has no say.
+    np.testing.assert_allclose(found[1][:, 6:], q[1][:, 6:], atol=1e-5)
+
+
+def test_ignore_and_unlabelled_differ(scene):
+    image, _, labels = scene
+    with pytest.raises(UserError, match="unlabelled and ignore are both 255"):
+        refine(image, labels, num_classes=CLASSES, ignore=255)
+    with pytest.raises(UserError, match="or 250, ignore: there is nothing"):
+        refine(image, np.full_like(labels, 250), num_classes=CLASSES, ignore=250)
+
+
 @pytest.mark.parametrize("dtype", [np.int16, np.int64, np.uint16])
 def test_types_and_numbers_of_labels_are_free(scene, dense, dtype):
     image, _, labels = scene
