@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import itertools
 
 import numpy as np
 import pytest
@@ -26,6 +27,28 @@ def test_label_map_is_the_stored_one():
     labels = Scenes(64, 8, seed=7)[3]["segmentation"]
     assert hashlib.sha256(labels.astype("<i4").tobytes()).hexdigest() == (
         "6ef05ea7351c18fbacdb8479c4735cc1cb886f76dfe36e0a2db7cc7794f79b7b"
+    )
+
+
+def test_the_first_modalities_are_the_stored_ones():
+    examples = [Scenes(64, 8, seed=7)[i] for i in range(8)]
+    digests = {
+        key: hashlib.sha256(b"".join(e[key].astype("<i4").tobytes() for e in examples)).hexdigest()
+        for key in ("segmentation", "instance")
+    }
+    assert digests["segmentation"].startswith("1a3d6269355c5166")
+    assert digests["instance"].startswith("ce4a57a9c7df743d")
+    # Pictures go through single-precision sines, whose last bit depends on the processor.
+    np.testing.assert_allclose(
+        [example["image"].mean() for example in examples],
+        [81.061, 134.902, 105.309, 101.552, 101.469, 113.981, 79.106, 95.621],
+        atol=2e-3,
+    )
+    quarters = [example["image"].reshape(2, 32, 2, 32, 3).mean((1, 3, 4)) for example in examples]
+    np.testing.assert_allclose(
+        np.ravel(quarters[:2]),
+        [82.36, 95.07, 74.02, 72.8, 130.01, 132.43, 144.29, 132.87],
+        atol=0.01,
     )
 
 
@@ -95,6 +118,90 @@ def test_depth_rises_towards_the_front_and_counts_are_in_range():
         assert 1 <= len(layers) - len(numbers) <= 3
         for layer in layers[-len(numbers) :]:
             assert 0.04 <= contours.area(layer.contours) <= 0.301
+
+
+def test_modalities_on_demand():
+    names = ("labels", "depth", "drawing", "subject", "name")
+    source = Scenes(48, 3, seed=5, start=7, provides=names)
+    example, again = source[2], source[2]
+    assert tuple(example) == names and "depth" not in Scenes(48, 3)[0]
+    for key, dtype in (("labels", np.uint8), ("depth", np.float32), ("drawing", np.uint8)):
+        assert (example[key].shape, example[key].dtype) == ((48, 48, 1), dtype)
+        np.testing.assert_array_equal(example[key], again[key])
+    assert (example["subject"].shape, example["subject"].dtype) == ((), np.int32)
+    assert example["name"].dtype == object and str(example["name"]) == "scene_5_00000009"
+
+
+def test_depth_keeps_the_order_of_the_layers():
+    reliefs = []
+    for index in range(60):
+        scene = describe(4, index)
+        depth = scenes.render_depth(scene, 64)
+        seen = scenes.render_layers(scene, 64)
+        assert 0.0 <= depth.min() and depth.max() <= 1.0
+        # The whole surface of each layer, hidden parts too, is behind those in front of it.
+        surfaces = [_surface(scene, layer, 64) for layer in scene.layers]
+        for behind, front in itertools.pairwise(surfaces):
+            assert behind.max(initial=0.0) < front.min(initial=1.0)
+        for position, surface in enumerate(surfaces):
+            shown = depth[seen == position]
+            assert set(shown) <= set(surface)
+            reliefs.append(np.ptp(shown) if shown.size > 100 else 0.1)
+    # Shape shows: no surface is flat.
+    assert min(reliefs) > 0.003 and np.median(reliefs) > 0.04
+
+
+def _surface(scene, layer, size):
+    """Depths of a layer as if nothing were in front of it."""
+    alone = scenes.Scene((scene.layers[0], layer))
+    return scenes.render_depth(alone, size)[scenes.render_layers(alone, size) == 1]
+
+
+def test_objects_bulge_and_backgrounds_come_nearer_to_one_side():
+    bulges, slopes = 0, 0
+    for index in range(20):
+        scene = describe(4, index)
+        for layer in scene.layers[1:]:
+            surface = _surface(scene, layer, 128)
+            if layer.instance and CLASSES[layer.class_id].name in ("ellipse", "polygon"):
+                assert surface.max() == pytest.approx(layer.depth, abs=2e-3)
+                bulges += 1
+        far = scenes.render_depth(scenes.Scene(scene.layers[:1]), 128)[..., 0]
+        across, down = np.diff(far, axis=1), np.diff(far, axis=0)
+        assert np.ptp(np.sign(across)) == 0 and np.ptp(np.sign(down)) == 0
+        slopes += int(abs(far[0, 0] - far[-1, -1]) + abs(far[0, -1] - far[-1, 0]) > 0.05)
+    assert bulges > 5 and slopes == 20
+
+
+@pytest.mark.parametrize("size", [32, 64, 256])
+def test_labels_lack_patches_of_three_percent(size):
+    shares, patches = [], []
+    for index in range(40):
+        example = Scenes(size, 40, seed=1, provides=("labels", "segmentation"))[index]
+        missing = example["labels"] == scenes.UNLABELLED
+        kept = (example[name][~missing] for name in ("labels", "segmentation"))
+        np.testing.assert_array_equal(*kept)
+        shares.append(missing.mean())
+        patches.append(ndimage.label(missing[..., 0])[1])
+    assert 0.02 < min(shares) and max(shares) < 0.04
+    assert np.mean(shares) == pytest.approx(0.03, abs=0.002)
+    assert 1 <= min(patches) and max(patches) <= 3
+
+
+def test_subject_is_the_class_of_the_object_seen_most():
+    names = [kind.name for kind in CLASSES if kind.is_object]
+    assert scenes.SUBJECTS == tuple(names)
+    subjects = []
+    for index in range(80):
+        subject = Scenes(32, 80, seed=2, provides=("subject",))[index]["subject"]
+        large = Scenes(128, 80, seed=2, provides=("subject", "segmentation", "instance"))[index]
+        assert subject == large["subject"]
+        numbers, areas = np.unique(large["instance"], return_counts=True)
+        largest = numbers[1:][areas[1:].argmax()]
+        seen = large["segmentation"][large["instance"] == largest][0]
+        assert scenes.SUBJECTS[subject] == CLASSES[seen].name
+        subjects.append(int(subject))
+    assert set(subjects) == set(range(len(names)))
 
 
 def test_every_class_occurs_and_pictures_are_varied():

@@ -2,159 +2,26 @@
 
 `describe` draws a `Scene`, a description in unit coordinates; one function per modality renders it
 at any size. A scene depends on (seed, index) alone: sizes show the same scene, and indices can be
-rendered in any order.
+rendered in any order. Depth and line drawings make it a stand-in for photographs with depth maps
+and drawings, the data of Chan, Durand and Isola (CVPR 2022).
 """
 
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float64, Int32, UInt8
+from jaxtyping import Float32, Int32, UInt8
 
 from segsynth.data.worlds import contours as shapes
-from segsynth.data.worlds import raster
-from segsynth.data.worlds.textures import PATTERNS, Texture, random_texture, render_texture
+from segsynth.data.worlds import raster, scene_drawings
+from segsynth.data.worlds.scene_plan import CLASSES, SUBJECTS, Scene, describe
+from segsynth.data.worlds.textures import render_texture
 
-
-@dataclasses.dataclass(frozen=True)
-class SceneClass:
-    """A class of the label map: name, object or background, and colour in drawn label maps."""
-
-    name: str
-    is_object: bool
-    colour: tuple[int, int, int]
-
-
-#: Classes by id. The pattern tells a background class, the shape an object class, colour none.
-CLASSES: tuple[SceneClass, ...] = (
-    SceneClass("plain", False, (70, 130, 180)),
-    SceneClass("stripes", False, (128, 64, 128)),
-    SceneClass("checks", False, (244, 35, 232)),
-    SceneClass("dots", False, (107, 142, 35)),
-    SceneClass("ripples", False, (0, 80, 100)),
-    SceneClass("speckle", False, (152, 251, 152)),
-    SceneClass("ellipse", True, (220, 20, 60)),
-    SceneClass("polygon", True, (250, 170, 30)),
-    SceneClass("star", True, (220, 220, 0)),
-    SceneClass("blob", True, (0, 0, 142)),
-    SceneClass("ring", True, (255, 120, 120)),
-    SceneClass("cross", True, (90, 90, 90)),
-)
-
-_BACKGROUND = [i for i, kind in enumerate(CLASSES) if not kind.is_object]
-_OBJECTS = [i for i, kind in enumerate(CLASSES) if kind.is_object]
-#: Area of an object as a share of the frame before occlusion, and the most that all of them cover.
-_AREA, _COVER = (0.04, 0.30), 0.6
 #: Least side at which an image is sampled: finer than any pattern, so small sizes do not alias.
 _SAMPLES = 128
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Layer:
-    """One background region or object.
-
-    Attributes:
-      class_id: position in `CLASSES`.
-      instance: 0 for background, 1.. for objects.
-      depth: [0, 1], larger is nearer.
-      contours: its outline, whole even where other layers hide it.
-      texture: its look.
-
-    """
-
-    class_id: int
-    instance: int
-    depth: float
-    contours: shapes.Contours
-    texture: Texture
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Scene:
-    """Layers from far to near; each hides what is behind it, and the first one fills the frame."""
-
-    layers: tuple[Layer, ...]
-
-
-def describe(seed: int, index: int) -> Scene:
-    """Draw the scene of an index: 1-3 background regions and 1-5 objects in front of them.
-
-    Args:
-      seed: seed of the world, >= 0.
-      index: number of the scene, >= 0.
-
-    """
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, index))))
-    return Scene(_background(rng) + _objects(rng))
-
-
-def _background(rng: np.random.Generator) -> tuple[Layer, ...]:
-    """Regions one below the other, each of another class, split by smooth horizons."""
-    count = int(rng.choice([1, 2, 3], p=[0.25, 0.45, 0.3]))
-    ids = rng.choice(_BACKGROUND, size=count, replace=False)
-    tilt = rng.normal(0.0, 0.2) + rng.choice([0.0, 0.5, -0.5], p=[0.7, 0.15, 0.15]) * np.pi
-    frame = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-    outlines = [frame] + [
-        _below_horizon(rng, (k + rng.uniform(-0.3, 0.3)) / count, tilt) for k in range(1, count)
-    ]
-    return tuple(
-        Layer(int(ids[k]), 0, 0.3 * k / count, (outlines[k],), _region_texture(rng, int(ids[k])))
-        for k in range(count)
-    )
-
-
-def _region_texture(rng: np.random.Generator, class_id: int) -> Texture:
-    return random_texture(rng, CLASSES[class_id].name)
-
-
-def _below_horizon(
-    rng: np.random.Generator, height: float, tilt: float
-) -> Float64[np.ndarray, "vertices 2"]:
-    """Outline of what lies below a wavy line, turned by ``tilt`` around the middle of the frame."""
-    x = np.linspace(-1.5, 1.5, 193)
-    order = np.arange(1, 4)
-    waves = np.sin(2.0 * np.pi * order * x[:, None] + rng.uniform(0.0, 2.0 * np.pi, 3))
-    y = height - 0.5 + waves @ (rng.uniform(0.0, 0.05, 3) / order)
-    line = np.stack([x, y], axis=-1)
-    return shapes.rotate(np.concatenate([line, [[1.5, 2.0], [-1.5, 2.0]]]), tilt) + 0.5
-
-
-def _objects(rng: np.random.Generator) -> tuple[Layer, ...]:
-    count = int(rng.integers(1, 6))
-    light = rng.uniform(0.0, 2.0 * np.pi)
-    depths = np.sort(rng.uniform(0.35, 1.0, count))
-    taken = np.zeros((0, 2))
-    layers = []
-    for k in range(count):
-        layer = _object(rng, k + 1, float(depths[k]), min(_AREA[1], _COVER / count), light, taken)
-        taken = np.concatenate([taken, layer.texture.centre[None]])
-        layers.append(layer)
-    return tuple(layers)
-
-
-def _object(
-    rng: np.random.Generator,
-    instance: int,
-    depth: float,
-    largest: float,
-    light: float,
-    taken: Float64[np.ndarray, "earlier 2"],
-) -> Layer:
-    class_id = int(rng.choice(_OBJECTS))
-    share = float(np.exp(rng.uniform(np.log(_AREA[0]), np.log(largest))))
-    outline = shapes.scaled(shapes.SHAPES[CLASSES[class_id].name](rng), share)
-    # The freest of three places: objects overlap now and then, but seldom vanish.
-    places = shapes.random_centres(rng, outline, 3)
-    gaps = np.linalg.norm(places[:, None] - taken, axis=-1).min(axis=1, initial=2.0)
-    centre = places[gaps.argmax()]
-    texture = random_texture(rng, str(rng.choice(list(PATTERNS))))
-    texture = _lit(texture, centre, shapes.mean_square(outline), light)
-    return Layer(class_id, instance, depth, shapes.moved(outline, centre), texture)
-
-
-def _lit(texture: Texture, centre: np.ndarray, roundness: float, light: float) -> Texture:
-    """Shade an object from the side of the scene's light, and towards its rim."""
-    relief = 0.2 / np.sqrt(roundness) * np.array([np.cos(light), np.sin(light)])
-    return dataclasses.replace(texture, centre=centre, relief=relief, roundness=roundness)
+#: What ``labels`` hold where nobody annotated, and the range of their share of the frame.
+UNLABELLED, _UNSEEN = 255, (0.026, 0.034)
+#: Purpose of the generator that leaves patches unannotated.
+_ANNOTATOR = 1
 
 
 def render_layers(scene: Scene, size: int) -> Int32[np.ndarray, "{size} {size} 1"]:
@@ -193,10 +60,66 @@ def render_image(scene: Scene, size: int) -> UInt8[np.ndarray, "{size} {size} 3"
     return np.ascontiguousarray(np.rint(image).astype(np.uint8).transpose(1, 2, 0))
 
 
+def render_depth(scene: Scene, size: int) -> Float32[np.ndarray, "{size} {size} 1"]:
+    """Depth at the pixel centres in [0, 1]: 1 = nearest, 0 = infinitely far."""
+    depth = np.zeros((size, size), np.float32)
+    for layer in scene.layers:
+        (rows, columns), inside = raster.fill(layer.contours, size)
+        dx = raster.centres(size, columns) - layer.texture.centre[0]
+        dy = raster.centres(size, rows) - layer.texture.centre[1]
+        across, down = layer.ramp[0] * dx - layer.bulge * dx**2, layer.ramp[1] * dy
+        surface = layer.depth + across + (down - layer.bulge * dy**2)[:, None]
+        np.copyto(depth[rows, columns], surface.astype(np.float32), where=inside)
+    return depth[..., None]
+
+
+def render_labels(scene: Scene, size: int) -> UInt8[np.ndarray, "{size} {size} 1"]:
+    """Class ids as hand-made maps have them: about 3 % in patches are `UNLABELLED`."""
+    labels = render_segmentation(scene, size).astype(np.uint8)
+    for patch in _patches(scene):
+        window, inside = raster.fill(patch, size)
+        labels[window][inside] = UNLABELLED
+    return labels
+
+
+def _patches(scene: Scene) -> list[shapes.Contours]:
+    """1-3 blobs that lie apart; annotators leave out what is unclear, so each is on an outline."""
+    rng = scene.generator(_ANNOTATOR)
+    count = int(rng.integers(1, 4))
+    vertices = np.concatenate([part for layer in scene.layers for part in layer.contours])
+    taken, patches = np.zeros((0, 2)), []
+    for _ in range(count):
+        patch = shapes.scaled(shapes.blob(rng), rng.uniform(*_UNSEEN) / count)
+        margin = shapes.extent(patch)
+        places = np.clip(rng.choice(vertices, 8), margin, 1.0 - margin)
+        gaps = np.linalg.norm(places[:, None] - taken, axis=-1).min(axis=1, initial=2.0)
+        taken = np.concatenate([taken, places[gaps.argmax()][None]])
+        patches.append(shapes.moved(patch, taken[-1]))
+    return patches
+
+
+def render_subject(scene: Scene) -> Int32[np.ndarray, ""]:
+    """Class of the object that is seen most, as a position in `SUBJECTS`; the same at any size."""
+    areas = np.bincount(render_instance(scene, _SAMPLES).ravel())
+    areas[0] = 0
+    classes = {layer.instance: CLASSES[layer.class_id].name for layer in scene.layers}
+    return np.asarray(SUBJECTS.index(classes[int(areas.argmax())]), np.int32)
+
+
+def render_drawing(
+    scene: Scene, size: int, style: str = "contour"
+) -> UInt8[np.ndarray, "{size} {size} 1"]:
+    """A line drawing, black ink on white paper in 0..255; styles: `scene_drawings.HANDS`."""
+    seen = render_layers(scene, scene_drawings.LAYERS_SIDE)
+    return scene_drawings.draw(scene, style, size, seen)
+
+
 _RENDERERS = {
     "image": render_image,
     "segmentation": render_segmentation,
     "instance": render_instance,
+    "labels": render_labels,
+    "depth": render_depth,
 }
 
 
@@ -211,7 +134,14 @@ class Scenes:
       start: index of the first scene; held-out splits use another range.
       provides: the modalities to render. ``image`` uint8 (size, size, 3); ``segmentation`` int32
         (size, size, 1), positions in `CLASSES`; ``instance`` int32 (size, size, 1), 0 = background,
-        1.. = objects. Label maps alone are several times faster.
+        1.. = objects. Label maps alone are several times faster. On demand also ``labels`` uint8
+        (size, size, 1), classes with about 3 % `UNLABELLED`; ``depth`` float32 (size, size, 1),
+        1 = nearest, 0 = infinitely far; ``drawing`` uint8 (size, size, 1), black ink on white;
+        ``subject`` int32, the most visible object's class as a position in `SUBJECTS`; ``name``.
+      style: of ``drawing``: "contour" = outlines, "sketch" = outlines and hatching.
+
+    Raises:
+      UserError: unknown style.
 
     """
 
@@ -220,6 +150,10 @@ class Scenes:
     seed: int = 0
     start: int = 0
     provides: tuple[str, ...] = ("image", "segmentation", "instance")
+    style: str = "contour"
+
+    def __post_init__(self) -> None:
+        scene_drawings.check_style(self.style)
 
     def __len__(self) -> int:
         return self.length
@@ -228,4 +162,13 @@ class Scenes:
         if not 0 <= index < self.length:
             raise IndexError(f"index {index} is outside 0..{self.length - 1}")
         scene = describe(self.seed, self.start + int(index))
-        return {name: _RENDERERS[name](scene, self.size) for name in self.provides}
+        return {name: self._rendered(scene, name) for name in self.provides}
+
+    def _rendered(self, scene: Scene, name: str) -> np.ndarray:
+        if name == "name":
+            return np.asarray(f"scene_{scene.seed}_{scene.index:08d}", object)
+        if name == "subject":
+            return render_subject(scene)
+        if name == "drawing":
+            return render_drawing(scene, self.size, self.style)
+        return _RENDERERS[name](scene, self.size)

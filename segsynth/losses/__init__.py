@@ -1,0 +1,1 @@
+"""Losses that several systems share: plain functions of arrays, in float32."""
