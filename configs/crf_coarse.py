@@ -14,6 +14,9 @@ r"""Coarse labels to pixel-accurate labels by a dense CRF. Nothing is trained bu
       take: --config.system.parameters=runs/crf_coarse-tune_camvid/tune/parameters.json
   python launch/train.py --config configs/crf_coarse.py:smoke
       A few steps of tuning on tiny frames. Half a minute, nearly all of it compilation.
+  python launch/reproduce.py --paper crf_coarse --workdir runs/crf_table
+      The paper's Table 1 beside ours, class by class: the preset :table on the demo's streets; with
+      --preset paper and --config.data_root=DIR, :table_paper, on Cityscapes.
   python launch/predict.py --config configs/crf_coarse.py:plain --image a.png --labels b.png \
       --output c.png
       Any label numbers 0 to 254; 255, or --config.system.unlabelled, is to be filled in; folders as
@@ -26,6 +29,7 @@ from ml_collections.config_dict import placeholder
 from segsynth.config_files import preset_of
 from segsynth.data import label_sets
 
+_TRAINED = label_sets.get("cityscapes").trained
 #: Values of the preset that may be replaced. Widths in px of a picture 2048 wide.
 _CRF = {
     **dict.fromkeys(("appearance", "appearance_xy", "appearance_rgb"), float),
@@ -50,6 +54,8 @@ def get_config(preset: str = "") -> ConfigDict:
         "tune": _tune,
         "tune_camvid": _tune_camvid,
         "smoke": _smoke,
+        "table": lambda: _table(_demo()),
+        "table_paper": lambda: _table(_cityscapes()),
     }
     return preset_of(preset, presets)()
 
@@ -99,6 +105,24 @@ def _cityscapes() -> ConfigDict:
     config = _base("cityscapes")
     config.data.update({"source": "cityscapes", "frame": (1024, 2048)})
     config.system.paper = "crf_coarse"
+    return config
+
+
+def _table(config: ConfigDict) -> ConfigDict:
+    """Return a config with the paper's Table 1, class by class, in words of our metrics."""
+    rows = [(row.name, "", row.name.replace(" ", "_") + "/") for row in _TRAINED]
+    rates = [("recall", "Acc"), ("iou", "IoU")]
+    config.table = {
+        "paper": "crf_coarse",
+        "data": "cityscapes",
+        "rows": (*rows, ("mean", "", "mean_")),
+        "columns": tuple(
+            (f"{who} {'recall' if rate == 'recall' else 'IoU'}", f"{name} {who}", metric, 1.0)
+            for rate, name in rates
+            for who in ("coarse", "refined")
+            for metric in (f"{who}/{{key}}{rate}",)
+        ),
+    }
     return config
 
 

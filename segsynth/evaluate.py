@@ -16,7 +16,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from segsynth import systems
-from segsynth.data import feed, pictures
+from segsynth.data import feed, pictures, sources
 from segsynth.engine import images, references, sharding
 from segsynth.engine.run import Run, plain, write_json
 from segsynth.engine.tables import report
@@ -184,8 +184,8 @@ def evaluate_config(
 def _asked(settings: Any, data_root: str, split: str, examples: int) -> dict[str, Any]:
     """Lay what the caller asks for over a config's sections."""
     if data_root:
-        worlds = ("scenes", "streets")
-        source = "folder" if settings["data"]["source"] in worlds else settings["data"]["source"]
+        known = settings["data"]["source"]
+        source = "folder" if known in sources.WORLDS else known
         settings["data"] |= {"source": source, "root": data_root}
     settings["eval"] |= {"split": split or settings["eval"].get("split", "val")}
     if examples:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from segsynth.data.label_sets import LabelSet
 from segsynth.data.sources import Source
 
 
@@ -24,6 +25,21 @@ class Cached:
     def provides(self) -> tuple[str, ...]:
         """Modalities of the source."""
         return self.source.provides
+
+    @property
+    def label_set(self) -> LabelSet | None:
+        """The table of the source's label maps, if it has one."""
+        return getattr(self.source, "label_set", None)
+
+    @property
+    def ids(self) -> str:
+        """How label maps number the classes: "published" or "train"."""
+        return getattr(self.source, "ids", "published")
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """Names of the elements of ``attributes``."""
+        return getattr(self.source, "attribute_names", ())
 
     def __len__(self) -> int:
         return len(self.source)

@@ -6,6 +6,7 @@ import hashlib
 import numpy as np
 
 from segsynth.data.coarsen import Coarsening, coarsen
+from segsynth.data.label_sets import LabelSet
 from segsynth.data.sources import Source
 from segsynth.errors import UserError
 
@@ -49,6 +50,16 @@ class Coarsened:
     def unlabelled(self) -> int:
         """The number of no label in ``labels`` and ``coarse``."""
         return self.source.unlabelled
+
+    @property
+    def label_set(self) -> LabelSet | None:
+        """The table of the source's label maps, if it has one."""
+        return getattr(self.source, "label_set", None)
+
+    @property
+    def ids(self) -> str:
+        """How label maps number the classes: "published" or "train"."""
+        return getattr(self.source, "ids", "published")
 
     def __len__(self) -> int:
         return len(self.source)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
+import numpy as np
 
 from segsynth.data import modalities, pipeline, sources
 from segsynth.data.cache import Cached
@@ -41,7 +42,8 @@ class DataConfig:
     which whole pictures are resampled. ``label_set``: table of `segsynth.data.label_sets` by which
     prediction reads and writes label files; "" = ids as they stand. ``ids``: how street scenes
     number the classes, "published" or "train" (`segsynth.data.layouts.readers.Ids`).
-    ``make_coarse``: make coarse labels from fine ones. ``length``, ``eval_length``, ``seed``: of
+    ``make_coarse``: make coarse labels from fine ones. ``guide``: attribute of a face whose guide
+    examples get, and in "portraits" the counterfactual. ``length``, ``eval_length``, ``seed``: of
     procedural worlds. ``scale``: range of a random crop's side as a share of the picture's short
     side. ``flip``: probability. ``mask``, ``eval_mask``: settings of the hole masks in training and
     evaluation (`segsynth.data.masks.inpainting.InpaintingMasks`); empty = no mask. ``workers``:
@@ -57,6 +59,7 @@ class DataConfig:
     label_set: str = ""
     ids: Literal["published", "train"] = "published"
     make_coarse: bool = False
+    guide: str = ""
     length: int = 1_000_000
     eval_length: int = 10_000
     seed: int = 0
@@ -121,7 +124,7 @@ def training(
     source = (opened or Sources()).open(data, settings["train"].get("split", "train"))
     transforms = [
         _sized(data, random=True),
-        Flip(data.flip),
+        Flip(data.flip, swaps(source)),
         *_masks(data.mask, source, "mask"),
     ]
     return pipeline.train_batches(
@@ -167,6 +170,17 @@ def evaluation_size(settings: Mapping[str, Any], opened: Sources | None = None) 
     available = len((opened or Sources()).open(data, settings["eval"].get("split", "val")))
     limit = _limit(settings)
     return available if limit is None else min(available, limit)
+
+
+def swaps(source: Source) -> tuple[tuple[int, int], ...]:
+    """Return the pairs of class ids that change places in a mirror, as label maps hold them."""
+    label_set = getattr(source, "label_set", None)
+    if label_set is None or not label_set.mirrored:
+        return ()
+    if getattr(source, "ids", "published") == "published":
+        return label_set.mirrored
+    pairs = label_set.to_train_ids(np.array(label_set.mirrored))
+    return tuple((int(left), int(right)) for left, right in pairs)
 
 
 def _sized(data: DataConfig, *, random: bool) -> Transform:

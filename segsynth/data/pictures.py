@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, Integer, UInt8
 from PIL import Image
 
-from segsynth.data.picture_files import Path, opened, silence
+from segsynth.data.picture_files import Path, Picture, opened, silence
 from segsynth.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -27,7 +27,7 @@ _UPRIGHT = {
 _STRETCH = {"L;2": 85, "L;4": 17}
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
+def read_image(path: Picture) -> UInt8[np.ndarray, "H W 3"]:
     """Reads a photograph as RGB, 0..255, upright by its EXIF tag.
 
     Greyscale, palette and CMYK pictures become RGB; transparent parts become white, as a viewer
@@ -44,7 +44,7 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         return np.array(_flat(_upright(picture), "white"))
 
 
-def read_mask(path: Path, polarity: str = "white-hole") -> UInt8[np.ndarray, "H W 1"]:
+def read_mask(path: Picture, polarity: str = "white-hole") -> UInt8[np.ndarray, "H W 1"]:
     """Reads a hole mask as {0, 1}, 1 = hole; grey counts as white above 127, transparent as black.
 
     Args:
@@ -71,7 +71,7 @@ def read_mask(path: Path, polarity: str = "white-hole") -> UInt8[np.ndarray, "H 
     return hole.astype(np.uint8)[..., None]
 
 
-def read_labels(path: Path) -> Int32[np.ndarray, "H W 1"]:
+def read_labels(path: Picture) -> Int32[np.ndarray, "H W 1"]:
     """Reads a label map: the stored numbers, which for a palette picture are the indices.
 
     Raises:
@@ -88,7 +88,7 @@ def read_labels(path: Path) -> Int32[np.ndarray, "H W 1"]:
         return np.array(_upright(picture)).astype(np.int32)[..., None] // stretch
 
 
-def read_depth(path: Path) -> Float32[np.ndarray, "H W 1"]:
+def read_depth(path: Picture) -> Float32[np.ndarray, "H W 1"]:
     """Reads a depth map: the stored number over the largest that its bits hold, in [0, 1].
 
     Raises:
@@ -100,7 +100,7 @@ def read_depth(path: Path) -> Float32[np.ndarray, "H W 1"]:
     return (read_labels(path) / largest).astype(np.float32)
 
 
-def read_drawing(path: Path) -> UInt8[np.ndarray, "H W 1"]:
+def read_drawing(path: Picture) -> UInt8[np.ndarray, "H W 1"]:
     """Reads a drawing as grey, 0 = black; colour becomes luma, transparent parts become white.
 
     Raises:
@@ -113,7 +113,7 @@ def read_drawing(path: Path) -> UInt8[np.ndarray, "H W 1"]:
         return np.array(_flat(_upright(picture), "white").convert("L"))[..., None]
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(path: Picture) -> tuple[int, int]:
     """Returns (height, width) in pixels of the upright picture; reads no more than the header.
 
     Raises:
@@ -143,7 +143,7 @@ def list_pictures(folder: Path) -> list[pathlib.Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def read_palette(path: Path) -> UInt8[np.ndarray, "256 3"] | None:
+def read_palette(path: Picture) -> UInt8[np.ndarray, "256 3"] | None:
     """Returns the colours of a palette picture by index, black where it has fewer; else None.
 
     Raises:

@@ -38,10 +38,12 @@ def build(data_config: Any, split: str) -> Source:
             ``resolution``, ``length``, ``eval_length``, ``seed``; for "streets" optionally
             ``frame`` (height, width) and ``ids``; for "folder" also ``root`` and, optionally,
             ``min_side``, ``on_error``, ``val_share``; for a published data set
-            (`segsynth.data.layouts.registry.LAYOUTS`) ``root`` and, optionally, ``ids``. Keywords
+            (`segsynth.data.layouts.registry.LAYOUTS`) and for prepared data (`PREPARED`,
+            `segsynth.data.records`) ``root`` and, optionally, ``ids``. Keywords
             that one world or data set alone has are in ``options``. With ``make_coarse``, coarse
-            labels are made from the fine ones (`segsynth.data.coarsened.Coarsened`). Other keys
-            are not looked at.
+            labels are made from the fine ones (`segsynth.data.coarsened.Coarsened`), and with
+            ``guide``, an attribute's name, its guide from the parts of a face
+            (`segsynth.data.guided.Guided`). Other keys are not looked at.
         split: "train" or "val"; a folder also has "all", a data set those of its layout.
 
     Raises:
@@ -55,17 +57,44 @@ def build(data_config: Any, split: str) -> Source:
     elif name == "folder":
         source = _folder(data_config, split)
     elif name in LAYOUTS:
-        source = _layout(name, data_config, split)
+        source = _with_ids(LAYOUTS[name].open, data_config, split)
+    elif name in PREPARED:
+        source = _prepared(name, data_config, split)
     else:
-        known = ", ".join((*WORLDS, "folder", *LAYOUTS))
-        raise UserError(f"Unknown data.source {name!r}. Known: {known}.")
-    return _coarsened(source, data_config) if data_config.get("make_coarse") else source
+        raise UserError(f"Unknown data.source {name!r}. Known: {_known()}.")
+    return _derived(source, data_config)
 
 
-def _coarsened(source: Any, config: Any) -> Source:
+def splits_of(name: str) -> tuple[str, ...]:
+    """Returns the splits that a source may have, the training split first.
+
+    Raises:
+        UserError: an unknown source.
+
+    """
+    if name in LAYOUTS:
+        return LAYOUTS[name].splits
+    if name in (*WORLDS, "folder"):
+        return ("train", "val") if name in WORLDS else ("train", "val", "all")
+    if name in PREPARED:
+        return ("train", "all")
+    raise UserError(f"Unknown data.source {name!r}. Known: {_known()}.")
+
+
+def _known() -> str:
+    return ", ".join((*WORLDS, "folder", *LAYOUTS, *PREPARED))
+
+
+def _derived(source: Source, config: Any) -> Source:
+    """The source with what is made from its examples."""
     from segsynth.data.coarsened import Coarsened
+    from segsynth.data.guided import Guided
 
-    return Coarsened(source, config.get("seed") or 0)
+    if config.get("make_coarse"):
+        source = Coarsened(source, config.get("seed") or 0)
+    if config.get("guide") and "guide" not in source.provides:
+        source = Guided(source, config["guide"])
+    return source
 
 
 def _world(name: str, config: Any, split: str) -> Source:
@@ -95,6 +124,18 @@ def _streets(config: Any, part: dict[str, int]) -> Source:
     return _with_options(functools.partial(streets.Streets, **size, **part), config)
 
 
+def _portraits(config: Any, part: dict[str, int]) -> Source:
+    from segsynth.data.worlds import portraits
+
+    size = _required(config, "resolution")
+    edited: dict[str, Any] = {"guide": config["guide"]} if config.get("guide") else {}
+    if edited:
+        edited["provides"] = (*portraits.Portraits.provides, "guide", "counterfactual")
+    return _with_options(
+        functools.partial(portraits.Portraits, size=size, **edited, **part), config
+    )
+
+
 def _folder(config: Any, split: str) -> Source:
     from segsynth.data import folder
 
@@ -104,8 +145,15 @@ def _folder(config: Any, split: str) -> Source:
     return folder.Folder(config["root"], split, **options)
 
 
-def _layout(name: str, config: Any, split: str) -> Source:
-    opened = functools.partial(LAYOUTS[name].open, _root(config), split)
+def _prepared(name: str, config: Any, split: str) -> Source:
+    from segsynth.data import records
+
+    opened = records.records if name == "records" else records.prepared
+    return _with_ids(opened, config, split)
+
+
+def _with_ids(opened: Callable[..., Source], config: Any, split: str) -> Source:
+    opened = functools.partial(opened, _root(config), split)
     if "ids" in inspect.signature(opened).parameters:
         opened = functools.partial(opened, ids=config.get("ids") or "published")
     return _with_options(opened, config)
@@ -135,4 +183,8 @@ def _required(config: Any, key: str) -> Any:
 WORLDS: Mapping[str, Callable[[Any, dict[str, int]], Source]] = {
     "scenes": _scenes,
     "streets": _streets,
+    "portraits": _portraits,
 }
+
+#: What prepared TFDS data are called: those of launch/prepare_data.py, and anybody's.
+PREPARED = ("records", "tfds")

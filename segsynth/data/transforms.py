@@ -12,6 +12,7 @@ from jaxtyping import Int, Shaped, UInt8
 from PIL import Image
 
 from segsynth.data import modalities
+from segsynth.data.label_sets import CELEBAMASK
 from segsynth.errors import UserError
 
 _FILTERS = {
@@ -113,7 +114,8 @@ class Flip:
     Attributes:
         p: probability.
         swaps: pairs of class ids that change places in a mirror, as the left and the right eye
-            do: in ``labels`` and ``segmentation``, and as bits of ``parts``.
+            do, in ``labels``, ``coarse`` and ``segmentation``. The bits of ``parts`` change places
+            in any case, by `CELEBAMASK`.
 
     Raises:
         UserError: ``p`` outside 0..1.
@@ -139,8 +141,8 @@ class Flip:
         for name in ("labels", "segmentation", "coarse"):
             if name in mirrored and self.swaps:
                 mirrored[name] = _swapped_ids(mirrored[name], self.swaps)
-        if "parts" in mirrored and self.swaps:
-            mirrored["parts"] = _swapped_bits(mirrored["parts"], self.swaps)
+        if "parts" in mirrored:
+            mirrored["parts"] = _swapped_bits(mirrored["parts"], CELEBAMASK.mirrored)
         return example | mirrored
 
 

@@ -1,16 +1,20 @@
-"""Weights by reference: ``phase:<name>`` of this run, ``run:<directory>#<phase>`` of another."""
+"""Weights by reference: ``phase:<name>`` of this run, ``run:<directory>#<phase>`` of another.
 
-import hashlib
+``pretrained:<name>`` and ``standin:<name>`` are networks that others have published.
+"""
+
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
+from segsynth.engine import imported
 from segsynth.engine.checkpoints import Checkpoints
+from segsynth.engine.digests import digest
 from segsynth.engine.run import Run
 from segsynth.engine.sharding import Plan
 from segsynth.errors import UserError
+from segsynth.pretrained import loading
 from segsynth.system import FrozenSpec, Predictor, System
 
 
@@ -27,17 +31,23 @@ def resolve(reference: str, run: Run) -> tuple[Run, str]:
         return Run.open(directory), phase
     raise UserError(
         f"cannot resolve the weights '{reference}'; expected 'phase:<one of "
-        f"{', '.join(run.phases)}>' "
-        "or 'run:<directory>#<phase>'"
+        f"{', '.join(run.phases)}>', "
+        "'run:<directory>#<phase>', 'pretrained:<name>' or 'standin:<name>'"
     )
 
 
 def load_network(
     reference: str, name: str, spec: FrozenSpec, run: Run, plan: Plan, step: int | str = "newest"
 ) -> tuple[Any, int]:
-    """Return the linen variables of network ``name``, replicated, and the step they come from."""
-    owner, phase = resolve(reference, run)
+    """Return the linen variables of network ``name``, replicated, and the step they come from.
+
+    The step of a published network is 0.
+    """
     key = jax.eval_shape(lambda: jax.random.key(0))
+    if loading.is_reference(reference):
+        shapes = jax.eval_shape(spec.init, key)
+        return imported.collections(reference, shapes, plan.replicated), 0
+    owner, phase = resolve(reference, run)
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=plan.replicated),
         jax.eval_shape(spec.init, key),
@@ -52,28 +62,22 @@ def load_network(
         return checkpoints.network(name, abstract, step)
 
 
-def digest(tree: Any) -> str:
-    """Return the sha256 of a replicated tree: names, types, shapes and bytes of its leaves."""
-    sha = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        value = np.asarray(leaf.addressable_data(0))
-        sha.update(f"{jax.tree_util.keystr(path)} {value.dtype} {value.shape}".encode())
-        sha.update(value.tobytes())
-    return sha.hexdigest()
-
-
 def check(run: Run, phase: str, system: Predictor) -> None:
     """Raise :class:`UserError` unless every frozen network of a phase has a reference that names a
-    phase.
+    phase or a published network.
     """
     references = run.settings(phase)["frozen"]
     for name in system.frozen:
         if name not in references:
             raise UserError(
                 f"phase {phase} needs the frozen network {name}; set phases.{phase}.frozen.{name} "
-                "to 'phase:<name>' or 'run:<directory>#<phase>'"
+                "to 'phase:<name>', 'run:<directory>#<phase>', 'pretrained:<name>' or "
+                "'standin:<name>'"
             )
-        resolve(references[name], run)
+        if loading.is_reference(references[name]):
+            loading.describe(references[name])
+        else:
+            resolve(references[name], run)
 
 
 def load_frozen(run: Run, phase: str, system: Predictor, plan: Plan) -> dict[str, Any]:
@@ -100,6 +104,8 @@ def load_frozen(run: Run, phase: str, system: Predictor, plan: Plan) -> dict[str
                 f"holds {sha[:12]}; bring the old weights back or train in a new workdir"
             )
         record[name] = {"reference": references[name], "step": step, "sha256": sha}
+        if loading.is_reference(references[name]):
+            record[name]["files"] = list(loading.describe(references[name]).sha256)
     if record and not recorded and jax.process_index() == 0:
         run.directory(phase).record_frozen(record)
     return frozen

@@ -23,7 +23,7 @@ from segsynth.settings import merge, unknown
 #: computes.
 FREE = (
     *("mesh", "data_root", "root", "every", "eval", "workers", "cache", "on_error"),
-    *("tensorboard", "run"),
+    *("tensorboard", "run", "table"),
 )
 
 

@@ -61,21 +61,28 @@ def convert(
         if key not in tensors:
             raise UserError(f"{name} lacks {key!r}. Check that the file is whole.")
         array = _laid_out(np.asarray(tensors[key]), target, name, key)
-        if target.path not in wanted:
-            raise ValueError(f"{key!r} goes to {target.path}, which is no variable")
         if target.path in filled:
             raise ValueError(f"{target.path} is filled twice, the second time by {key!r}")
-        shape = tuple(wanted[target.path].shape)
-        if array.shape != shape:
-            raise UserError(
-                f"{name}: {key!r} makes {list(array.shape)} of {'/'.join(target.path)}, expected "
-                f"{list(shape)}. Check that the file belongs to this network."
-            )
-        filled[target.path] = array.astype(wanted[target.path].dtype)
+        filled[target.path] = _checked(array, target, wanted, name, key)
     empty = sorted(set(wanted) - set(filled))
     if empty:
         raise UserError(f"{name} has nothing for {'/'.join(empty[0])} ({len(empty)} such).")
     return traverse_util.unflatten_dict(filled)
+
+
+def _checked(
+    array: np.ndarray, target: Target, wanted: Mapping[tuple, Any], name: str, key: str
+) -> np.ndarray:
+    """Return the array in the type of its variable, whose shape it must have."""
+    if target.path not in wanted:
+        raise ValueError(f"{key!r} goes to {target.path}, which is no variable")
+    shape = tuple(wanted[target.path].shape)
+    if array.shape != shape:
+        raise UserError(
+            f"{name}: {key!r} makes {list(array.shape)} of {'/'.join(target.path)}, expected "
+            f"{list(shape)}. Check that the file belongs to this network."
+        )
+    return array.astype(wanted[target.path].dtype)
 
 
 def _laid_out(tensor: np.ndarray, target: Target, name: str, key: str) -> np.ndarray:

@@ -5,8 +5,6 @@ Batches hold ``image`` uint8 (b, h, w, 3), ``coarse`` uint8 (b, h, w, 1), the nu
 """
 
 import dataclasses
-import importlib.resources
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,9 +16,9 @@ from segsynth.crf.parameters import Crf
 from segsynth.crf.presets import Refinement, preset_of
 from segsynth.crf.refinement import refine, refine_maps
 from segsynth.crf.tuned import tuned
-from segsynth.errors import UserError
 from segsynth.metrics.refinement import refinement_scores
-from segsynth.settings import configure, unknown
+from segsynth.papers.figures import figures
+from segsynth.settings import configure
 from segsynth.system import CompiledPredict, FrozenSpec
 from segsynth.types import Frozen, HostBatch, PRNGKey, Variables
 
@@ -74,7 +72,7 @@ class CrfCoarse:
             value = configure(parts[key], {**known, **set_}, f"system.{key}")
             chosen = dataclasses.replace(chosen, **{key: value})
         if paper:
-            _figures(paper)
+            figures(paper)
         return cls(
             classes=tuple(classes),
             refinement=chosen,
@@ -156,14 +154,14 @@ class CrfCoarse:
         """Return recall and IoU of each class, coarse and refined, as the paper's Table 1; beside
         them the paper's own figures where ``paper`` is set.
         """
-        paper = _figures(self.paper) if self.paper else {}
+        paper = figures(self.paper)["rows"] if self.paper else {}
         lines = [_HEAD + (_PAPER_HEAD if paper else ""), _RULE + (_PAPER_RULE if paper else "")]
         for name in (*self.classes, "mean"):
             keys = _MEANS if name == "mean" else _of_class(name)
             cells = [f"{metrics[key]:.3f}" if _known(metrics[key]) else "-" for key in keys]
             if paper:
-                row = paper["mean"] if name == "mean" else paper["rows"].get(name)
-                cells += [f"{row[i]:.3f}" for i in (0, 1, 3, 4)] if row else ["-"] * 4
+                row = paper.get(name)
+                cells += [f"{row[column]:.3f}" for column in _COLUMNS] if row else ["-"] * 4
             lines.append(f"| {name:13} | " + " | ".join(f"{cell:>7}" for cell in cells) + " |")
         rows = [
             ("over the data set", "_dataset__", ("mean_recall", "mean_iou")),
@@ -180,6 +178,7 @@ class CrfCoarse:
 
 
 _WHO = ("coarse", "refined")
+_COLUMNS = ("coarse recall", "refined recall", "coarse IoU", "refined IoU")
 _MEANS = tuple(f"{who}/mean_{rate}" for rate in ("recall", "iou") for who in _WHO)
 _HEAD = "| class         | Acc coarse | Acc ours | IoU coarse | IoU ours |"
 _RULE = "|---|---:|---:|---:|---:|"
@@ -194,11 +193,3 @@ def _of_class(name: str) -> tuple[str, ...]:
 
 def _known(value: float) -> bool:
     return value == value
-
-
-def _figures(paper: str) -> Mapping[str, Any]:
-    folder = importlib.resources.files("segsynth.papers")
-    known = [file.name[:-5] for file in folder.iterdir() if file.name.endswith(".json")]
-    if paper not in known:
-        raise UserError(unknown(paper, known, "system.paper"))
-    return json.loads((folder / f"{paper}.json").read_text(encoding="utf-8"))

@@ -123,3 +123,28 @@ def test_inpainting_mask_adds_the_hole_and_drops_what_nobody_reads():
     assert out["mask_type"] == 2 and out["mask_type"].dtype == np.int32
     everything = InpaintingMask(_square)(example, np.random.default_rng(0))
     assert set(everything) == {*example, "mask", "mask_type"}
+
+
+def test_flip_swaps_left_and_right():
+    labels = np.array([[[4], [0], [5]], [[9], [8], [2]]], np.uint8)
+    bits = np.where(labels > 0, 1 << (labels.astype(np.int32) - 1) | 1, 0).astype(np.int32)
+    example = {"labels": labels, "parts": bits, "image": np.zeros((2, 3, 3), np.uint8)}
+    flip = transforms.Flip(1.0, ((4, 5), (8, 9)))
+    there = flip(example, np.random.default_rng(0))
+    assert there["labels"][..., 0].tolist() == [[4, 0, 5], [2, 9, 8]]
+    assert there["parts"][0, :, 0].tolist() == [0b1001, 0, 0b10001]
+    only_labels = transforms.Flip(1.0)(example, np.random.default_rng(0))
+    assert (only_labels["labels"] == labels[:, ::-1]).all()
+    assert (only_labels["parts"] == there["parts"]).all()  # parts are always CelebAMask-HQ's
+    back = flip(there, np.random.default_rng(0))
+    assert all((back[key] == example[key]).all() for key in example)
+
+
+def test_every_filter_keeps_kind_and_constant():
+    for method in ("bicubic", "bilinear", "area"):
+        for picture in (np.full((9, 12, 3), 77, np.uint8), np.full((9, 12, 1), 0.25, np.float32)):
+            small = transforms.filtered(picture, (0, 0, 12, 9), (3, 4), method)
+            assert small.shape == (3, 4, picture.shape[-1]) and small.dtype == picture.dtype
+            np.testing.assert_allclose(small, picture[0, 0, 0], rtol=1e-6)
+    checks = np.indices((4, 4)).sum(0)[..., None] % 2 * np.float32(1)
+    np.testing.assert_allclose(transforms.filtered(checks, (0, 0, 4, 4), 2, "area"), 0.5)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
 from segsynth.data.coarsen import coarsen
-from segsynth.data.label_sets import CITYSCAPES, NONE
+from segsynth.data.label_sets import CITYSCAPES, NONE, LabelSet
 from segsynth.data.worlds import raster, street_plan
 from segsynth.data.worlds.street_camera import NEAREST, Camera, StreetLayer
 from segsynth.data.worlds.street_looks import Light
@@ -163,6 +163,11 @@ class Streets:
                 f"streets of {self.height} x {self.width} with ids {self.ids!r}; expected "
                 "0 < height <= width, and 'published' or 'train'."
             )
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The table of ``labels`` and ``coarse``."""
+        return CITYSCAPES
 
     @property
     def unlabelled(self) -> int:

@@ -1,0 +1,52 @@
+"""Reproduce a paper's table: train and evaluate every row, write report.md beside the paper's
+figures. The same command continues a sweep that was interrupted.
+
+  python launch/reproduce.py --paper crf_coarse --workdir runs/crf_table
+  python launch/reproduce.py --paper mask_restoration --workdir runs/masks --seeds 3
+
+The rows are those of the preset "table" of configs/<paper>.py, or "table_<preset>" with --preset.
+Any value of the config is set by --config.<key>=<value>.
+"""
+
+import shlex
+import sys
+
+from segsynth import cli
+
+
+def parser() -> cli.Flags:
+    """Return the flags of this script; those of the config itself are read later."""
+    flags = cli.Flags(__doc__)
+    flags.add_argument("--paper", required=True, help="a config that has a table, by its name")
+    flags.add_argument("--preset", default="", help='"" is the demo; "paper" its own data and size')
+    flags.add_argument("--workdir", required=True, help="one for all hosts of the sweep")
+    flags.add_argument("--seeds", type=int, default=1, help="runs of every row")
+    flags.add_argument(
+        "--share", default="0/1", metavar="INDEX/COUNT", help="this host's part of the rows"
+    )
+    return flags
+
+
+def main() -> None:
+    """Parse the flags, load the config, run the sweep."""
+    known, overrides = parser().parse_known_args()
+    from segsynth import config_files
+    from segsynth.errors import UserError
+
+    if known.seeds < 1:
+        raise UserError(f"--seeds is {known.seeds}; expected 1 or more")
+    preset = f"table_{known.preset}" if known.preset else "table"
+    config, _ = config_files.load(f"configs/{known.paper}.py:{preset}", overrides)
+    from segsynth.experiment import Stopped
+    from segsynth.reproduce import Share, reproduce
+
+    command = "python " + shlex.join(sys.argv)
+    share = Share.parse(known.share)
+    try:
+        reproduce(config, known.workdir, seeds=known.seeds, share=share, command=command)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,1 @@
+"""Builders that write the data sets of `segsynth.data.layouts` as TFDS ArrayRecords."""

@@ -1,0 +1,130 @@
+"""A paper's table beside ours: which measurement of ours stands for which of its cells.
+
+The figures of a paper are in one file, ``segsynth/papers/<paper>.json``: ``paper``, ``table``,
+``data``, ``columns`` (names) and ``rows`` (name -> a figure or null for each column). The ``table``
+section of a config says where ours come from:
+
+- ``paper``: name of that file; ``data``: the data set of the paper, as ``data.source`` names it;
+- ``rows``: (name in the paper, unit, key); the unit is a phase of the config's run, or "" for a
+  system that learns nothing;
+- ``columns``: (name in the paper or "", our name, metric, factor); ``{key}`` in the metric stands
+  for the row's key.
+"""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scipy import stats
+
+from segsynth.errors import UserError
+from segsynth.papers.figures import figures
+from segsynth.settings import unknown
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row: its name in the paper, the phase that it is measured on, and its key in metrics."""
+
+    name: str
+    unit: str
+    key: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column: its name in the paper ("" = only ours), our name, our metric and a factor."""
+
+    paper: str
+    ours: str
+    metric: str
+    factor: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperTable:
+    """Rows and columns, and what the paper printed."""
+
+    paper: str
+    title: str
+    data: str
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    figures: Mapping[str, Mapping[str, float | None]]
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any]) -> "PaperTable":
+        """Read the ``table`` section of a config.
+
+        Raises:
+            UserError: no such paper, or a row or column that it does not have.
+
+        """
+        stored = figures(section["paper"])
+        table = stored["rows"]
+        rows = tuple(Row(*row) for row in section["rows"])
+        columns = tuple(Column(*column) for column in section["columns"])
+        for row in rows:
+            if row.name not in table:
+                raise UserError(unknown(row.name, table, f"the table of {section['paper']}"))
+        for column in columns:
+            if column.paper and column.paper not in stored["columns"]:
+                raise UserError(
+                    unknown(column.paper, stored["columns"], f"the table of {section['paper']}")
+                )
+        return cls(section["paper"], stored["table"], section["data"], rows, columns, table)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The units, each once, in the order of the rows."""
+        return tuple(dict.fromkeys(row.unit for row in self.rows))
+
+    def markdown(self, measured: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
+        """Lay the table out, the paper's figures beside ours.
+
+        Args:
+            measured: for each seed, unit -> metric -> value. With several seeds a cell holds the
+                mean and half the width of its 95 % interval by Student's t.
+
+        """
+        theirs = [name for name in self._paper_columns() if self._printed(name)]
+        head = ["", *(f"{name} (paper)" for name in theirs), *(c.ours for c in self.columns)]
+        lines = [_line(head), "|" + "---|" + "---:|" * (len(head) - 1)]
+        for row in self.rows:
+            printed = [_number(self.figures[row.name][name]) for name in theirs]
+            cells = [self._cell(row, column, measured) for column in self.columns]
+            lines.append(_line([row.name, *printed, *cells]))
+        return "\n".join(lines)
+
+    def _paper_columns(self) -> tuple[str, ...]:
+        return tuple(next(iter(self.figures.values())))
+
+    def _printed(self, name: str) -> bool:
+        return any(self.figures[row.name][name] is not None for row in self.rows)
+
+    def _cell(self, row: Row, column: Column, measured: Sequence[Mapping]) -> str:
+        metric = column.metric.format(key=row.key)
+        found = [seed.get(row.unit, {}).get(metric) for seed in measured]
+        values = [
+            column.factor * value for value in found if value is not None and math.isfinite(value)
+        ]
+        if not values:
+            return "-"
+        if len(values) == 1:
+            return _number(values[0])
+        spread = statistics.stdev(values) / math.sqrt(len(values))
+        half = float(stats.t.ppf(0.975, len(values) - 1)) * spread
+        return f"{_number(statistics.mean(values))} ± {_number(half)}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    digits = 1 if abs(value) >= 10 else 3
+    return f"{value:.{digits}f}"

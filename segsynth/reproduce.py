@@ -1,0 +1,237 @@
+"""A paper's table as one sweep: every row is trained or evaluated once, and a report is written.
+
+``<workdir>/seed<k>`` is an ordinary run whose phases are the rows and what they share, such as an
+image generator; so a killed sweep continues, and nothing that is finished is done again. Several
+hosts that see one workdir share the rows among them; what two rows need is trained by the first
+host that needs it, and the others wait for it.
+"""
+
+import dataclasses
+import logging
+import os
+import pathlib
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+import segsynth
+from segsynth.engine.run import Run, plain, read_json, write_json
+from segsynth.errors import UserError
+from segsynth.evaluate import evaluate_config
+from segsynth.experiment import train_and_evaluate
+from segsynth.paper_tables import PaperTable
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at what another host is training.
+_PAUSE = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The part of the rows that one host takes: ``index`` of ``count``."""
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Share":
+        """Read "0/4".
+
+        Raises:
+            UserError: something else.
+
+        """
+        index, _, count = text.partition("/")
+        if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+            raise UserError(f"--share is {text!r}; expected INDEX/COUNT with INDEX < COUNT, as 0/4")
+        return cls(int(index), int(count))
+
+
+def reproduce(
+    config: Any,
+    workdir: str | os.PathLike,
+    *,
+    seeds: int = 1,
+    share: Share = Share(),
+    command: str = "",
+) -> pathlib.Path:
+    """Fill the table that ``config.table`` describes; return the path of the report.
+
+    Args:
+        config: of a run with a phase for each row, or of a system that learns nothing.
+        workdir: one for all hosts of a sweep.
+        seeds: how many runs; their seeds are ``config.seed``, ``config.seed + 1``, ...
+        share: which rows this host takes.
+        command: what the user typed, for the report.
+
+    Raises:
+        UserError: a config without a table, or what training finds wrong.
+
+    """
+    settings = plain(config)
+    if not settings.get("table"):
+        raise UserError(
+            "the config has no table; take the preset 'table' of a config, as in "
+            "configs/crf_coarse.py:table"
+        )
+    table = PaperTable.of(settings["table"])
+    workdir = pathlib.Path(workdir).absolute()
+    measured = []
+    for number in range(seeds):
+        folder = workdir / f"seed{settings['seed'] + number}"
+        one = {**settings, "seed": settings["seed"] + number}
+        if settings.get("run"):
+            measured.append(_train(one, table.units, folder, share))
+        else:
+            measured.append(_evaluate(one, folder))
+    report = workdir / "report.md"
+    if share.index == 0:
+        runs = [workdir / f"seed{settings['seed'] + number}" for number in range(seeds)]
+        _write(report, table, settings, measured, runs, command)
+        log.info("%s\nwrote %s", report.read_text(), report)
+    return report
+
+
+def order(settings: Mapping[str, Any], units: Sequence[str]) -> list[str]:
+    """Return the units and all the phases that they take networks from, in the order of training.
+
+    Raises:
+        UserError: a row of a phase that the config does not have.
+
+    """
+    needed: set[str] = set()
+    waiting = list(units)
+    while waiting:
+        phase = waiting.pop()
+        if phase not in settings["phases"]:
+            known = ", ".join(settings["phases"])
+            raise UserError(f"table.rows names the phase {phase!r}; the config has {known}")
+        if phase not in needed:
+            needed.add(phase)
+            waiting += _parents(settings, phase)
+    return [phase for phase in settings["phases"] if phase in needed]
+
+
+def _parents(settings: Mapping[str, Any], phase: str) -> list[str]:
+    own = settings["phases"][phase]
+    given = {**own.get("frozen", {}), **own.get("init_from", {})}
+    return [name.removeprefix("phase:") for name in given.values() if name.startswith("phase:")]
+
+
+def _owners(settings: Mapping[str, Any], units: Sequence[str], count: int) -> dict[str, int]:
+    """Which host trains each phase: rows in turn, a shared phase the first host that needs it."""
+    owners: dict[str, int] = {}
+    for place, unit in enumerate(units):
+        for phase in order(settings, [unit]):
+            owners[phase] = min(place % count, owners.get(phase, count))
+    return owners
+
+
+def _train(settings: dict, units: Sequence[str], folder: pathlib.Path, share: Share) -> dict:
+    owners = _owners(settings, units, share.count)
+    mine = [unit for unit in units if owners[unit] == share.index]
+    for phase in order(settings, mine):
+        if owners[phase] == share.index:
+            train_and_evaluate({**settings, "run": [phase]}, folder)
+        else:
+            _wait(folder, phase)
+    wanted = units if share.index == 0 else mine
+    return {unit: _wait(folder, unit)["metrics"] for unit in wanted}
+
+
+def _wait(folder: pathlib.Path, phase: str) -> dict[str, Any]:
+    """Return what a phase left, once it has ended, here or on another host."""
+    file = folder / phase / "finished.json"
+    said = False
+    while (finished := read_json(file)) is None:
+        if not said:
+            log.info("waiting for %s, which another host trains", file)
+            said = True
+        time.sleep(_PAUSE)
+    return finished
+
+
+def _evaluate(settings: dict, folder: pathlib.Path) -> dict[str, dict[str, float]]:
+    """Evaluate a system that learns nothing, unless that was done with the same config."""
+    file = folder / "finished.json"
+    done = read_json(file)
+    if done is None or done["config"] != settings:
+        record = evaluate_config(settings, output=folder / "eval")
+        write_json(file, {"config": settings, "n": record["n"], "metrics": record["metrics"]})
+        done = read_json(file)
+    return {"": done["metrics"]}
+
+
+def _write(report, table: PaperTable, settings, measured, runs, command: str) -> None:
+    lines = [
+        f"# {table.paper}: {table.title}",
+        "",
+        f"`{command}`" if command else "",
+        "",
+        table.markdown(measured),
+        "",
+        *(f"- {remark}" for remark in _remarks(table, settings, runs, len(measured))),
+        "",
+        *_samples(report.parent, runs[0]),
+    ]
+    report.parent.mkdir(parents=True, exist_ok=True)
+    part = report.with_name(".report.md.part")
+    part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    part.replace(report)
+    write_json(report.with_suffix(".json"), {"config": settings, "measured": measured})
+
+
+def _remarks(table: PaperTable, settings, runs: Sequence[pathlib.Path], seeds: int) -> list[str]:
+    """What a reader must know to compare the columns."""
+    sources = sorted({_data(settings, unit)["source"] for unit in table.units})
+    remarks = [f"{seeds} seed{'s, mean ± half of the 95 % interval' if seeds > 1 else ''}"]
+    judged = sorted({_examples(settings, unit) for unit in table.units})
+    remarks.append(f"examples that are judged: {', '.join(judged)}")
+    if sources != [table.data]:
+        remarks.append(
+            f"**other data**: ours are of {', '.join(sources)}, the paper's of {table.data}; the "
+            "columns do not compare"
+        )
+    standins = sorted({text for run in runs for text in _standins(run)})
+    if standins:
+        remarks.append(f"**stand-ins** with random weights: {', '.join(standins)}")
+    remarks.append(
+        f"segsynth {segsynth.__version__}, Python {platform.python_version()}, jax "
+        f"{jax.__version__}, {jax.device_count()} {jax.devices()[0].device_kind} device(s)"
+    )
+    return remarks
+
+
+def _data(settings: Mapping[str, Any], unit: str) -> Mapping[str, Any]:
+    own = settings["phases"][unit].get("data", {}) if unit else {}
+    return {**settings.get("data", {}), **own}
+
+
+def _examples(settings: Mapping[str, Any], unit: str) -> str:
+    own = settings["phases"][unit].get("eval", {}) if unit else {}
+    count = {**settings.get("eval", {}), **own}.get("examples", -1)
+    return "all of the split" if count < 0 else str(count)
+
+
+def _standins(folder: pathlib.Path) -> list[str]:
+    if not (folder / "config.json").is_file():
+        return []
+    run = Run.open(folder)
+    return [
+        f"{phase}/{name} = {entry['reference']}"
+        for phase in run.config["phases"]
+        for name, entry in run.directory(phase).frozen().items()
+        if entry["reference"].startswith("standin:")
+    ]
+
+
+def _samples(base: pathlib.Path, run: pathlib.Path) -> list[str]:
+    """Links to the newest grid of pictures of each phase."""
+    newest: dict[str, pathlib.Path] = {}
+    for grid in sorted([*run.glob("*/samples/*.png"), *run.glob("eval/*/*.png")]):
+        newest[grid.relative_to(run).parts[-3 if "samples" in grid.parts else -2]] = grid
+    return [f"![{name}]({path.relative_to(base).as_posix()})" for name, path in newest.items()]

@@ -1,0 +1,176 @@
+"""launch/import_weights.py: from a published file to ``pretrained:<name>``."""
+
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny
+from golden import load, worst
+from weights import fill
+
+from segsynth import weights
+from segsynth.engine import imported
+from segsynth.errors import UserError
+from segsynth.pretrained.loading import metric_name
+from segsynth.pretrained.lpips import lpips_keys
+
+ROOT = pathlib.Path(__file__).parents[2]
+DATA = tiny.npz(**tiny.tensors())
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEGSYNTH_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("no_proxy", "*")
+    return tmp_path / "weights"
+
+
+def written(path, data):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return str(path)
+
+
+def test_the_published_file_is_imported(monkeypatch, tmp_path, folder, capsys):
+    tiny.catalogue(monkeypatch, DATA)
+    weights.import_weights("tiny", [written(tmp_path / "any name", DATA)])
+    assert capsys.readouterr().out == f"{folder / 'tiny'}: tiny\n"
+    found = imported.load("pretrained:tiny")
+    assert metric_name("fid", found) == "fid"
+    bias = found.variables["params"]["conv2_1"]["bias"]
+    np.testing.assert_array_equal(bias, tiny.tensors()["block2_conv1/bias"])
+
+
+def test_another_file_is_refused_unless_it_may_be_unlisted(monkeypatch, tmp_path, folder, capsys):
+    row = tiny.catalogue(monkeypatch, DATA)
+    other = written(tmp_path / "mine.npz", tiny.npz(**tiny.tensors(1)))
+    sha = row.files[0].sha256[:16]
+    message = rf"mine\.npz has sha256 .*, and the published tiny\.npz has {sha}; .*allow-unlisted"
+    with pytest.raises(UserError, match=message):
+        weights.import_weights("tiny", [other])
+    assert not folder.exists()
+    weights.import_weights("tiny", [other], allow_unlisted=True)
+    assert "unlisted: not the published files" in capsys.readouterr().out
+    assert metric_name("fid", imported.load("pretrained:tiny")) == "fid[unlisted]"
+
+
+def test_a_network_whose_sha256_nobody_published_needs_consent(monkeypatch, tmp_path):
+    row = tiny.catalogue(monkeypatch, DATA)
+    object.__setattr__(row.files[0], "sha256", "")
+    with pytest.raises(UserError, match=r"the published tiny\.npz has none that is known"):
+        weights.import_weights("tiny", [written(tmp_path / "tiny.npz", DATA)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t | {"aux": np.zeros(1)}, "holds 'aux'"),
+        (lambda t: {k: v for k, v in t.items() if "bias" not in k}, "lacks 'block1_conv1/bias'"),
+        (
+            lambda t: {k: v[..., :2] for k, v in t.items()},
+            r"makes \[3, 3, 3, 2\] of params/conv1_1",
+        ),
+    ],
+)
+def test_a_tensor_out_of_place_is_named_and_nothing_kept(
+    change, message, monkeypatch, tmp_path, folder
+):
+    tiny.catalogue(monkeypatch, DATA)
+    file = written(tmp_path / "x.npz", tiny.npz(**change(tiny.tensors())))
+    with pytest.raises(UserError, match=rf"x\.npz.* {message}"):
+        weights.import_weights("tiny", [file], allow_unlisted=True)
+    assert not folder.exists()
+
+
+def test_a_file_that_is_not_there():
+    with pytest.raises(UserError, match=r"there is no file none\.pth"):
+        weights.import_weights("vgg19", ["none.pth"])
+
+
+def test_a_failed_import_leaves_the_one_before(monkeypatch, tmp_path):
+    tiny.catalogue(monkeypatch, DATA)
+    weights.import_weights("tiny", [written(tmp_path / "tiny.npz", DATA)])
+    bad = written(tmp_path / "bad.npz", DATA[:-30])
+    with pytest.raises(UserError, match=r"bad\.npz is damaged"):
+        weights.import_weights("tiny", [bad], allow_unlisted=True)
+    assert imported.load("pretrained:tiny").published
+
+
+def test_without_a_file_it_says_what_to_bring_and_where_to(monkeypatch, folder):
+    row = tiny.catalogue(monkeypatch, DATA)
+    place = folder / "files" / "tiny" / "tiny.npz"
+    with pytest.raises(UserError) as error:
+        weights.import_weights("tiny")
+    for part in (row.files[0].url, row.files[0].sha256, f"put it at {place}", "--download"):
+        assert part in str(error.value)
+    written(place, DATA)
+    weights.import_weights("tiny")
+    assert imported.load("pretrained:tiny").published
+
+
+def test_it_fetches_what_is_not_there(monkeypatch, tmp_path):
+    with tiny.server(DATA, breaks_after=500) as (address, asked):
+        tiny.catalogue(monkeypatch, DATA, f"{address}/tiny.npz")
+        with pytest.raises(UserError, match="broke off after 500 of"):
+            weights.import_weights("tiny", output=str(tmp_path / "else"), fetch=True)
+        weights.import_weights("tiny", output=str(tmp_path / "else"), fetch=True)
+        assert asked == [None, "bytes=500-"]
+    monkeypatch.setenv("SEGSYNTH_WEIGHTS", str(tmp_path / "else"))
+    assert imported.load("pretrained:tiny").published
+
+
+def test_lpips_is_made_of_two_files(monkeypatch, tmp_path, test_data):
+    golden, keys = load("torchvision_features"), lpips_keys("squeeze")
+    pairs = zip(
+        golden["squeezenet1_1/keys"].tolist(), golden["squeezenet1_1/shapes"].tolist(), strict=True
+    )
+    shapes = {k: tuple(map(int, s.split(","))) for k, s in pairs}
+    backbone = fill({k: s for k, s in shapes.items() if keys[k] is not None})
+    network = written(tmp_path / "squeezenet.npz", tiny.npz(**backbone))
+    heads = str(test_data / "weights_small" / "lpips_v0.1" / "squeeze.pth")
+    with pytest.raises(UserError, match=r"is made of 2 files, .*squeezenet1_1-.*, squeeze\.pth; 1"):
+        weights.import_weights("lpips_squeeze", [network])
+    with pytest.raises(UserError, match=r"squeeze\.pth holds 'lin0.*, which another"):
+        weights.import_weights("lpips_squeeze", [heads, heads], allow_unlisted=True)
+    weights.import_weights("lpips_squeeze", [network, heads], allow_unlisted=True)
+    found = imported.load("pretrained:lpips_squeeze")
+    head = np.asarray(found.variables["params"]["head6"])
+    np.testing.assert_array_equal(head, load("lpips")["squeeze/lin6.model.1.weight"].ravel())
+    assert metric_name("lpips", found) == "lpips[unlisted]"
+
+
+def test_squeezenet_from_its_authors_file_to_the_photo(test_data):
+    folder = test_data / "weights_small" / "squeezenet_v1.0"
+    weights.import_weights("squeezenet1_0", [str(folder / "compressed_SqueezeNet.net")])
+    found = imported.load("pretrained:squeezenet1_0")
+    with np.load(folder / "golden_kodim23.npz") as golden:
+        picture = golden["input_rgb_uint8"][None].astype(np.float32) / 127.5 - 1
+        logits = jax.jit(found.module.apply)(found.variables, jax.numpy.asarray(picture))["logits"]
+        assert worst(logits[0], golden["logits"]) < 1e-4
+    assert metric_name("frechet_squeezenet", found) == "frechet_squeezenet"
+
+
+def run(*flags):
+    return subprocess.run(
+        [sys.executable, ROOT / "launch" / "import_weights.py", *flags],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+    )
+
+
+def test_the_script_ends_with_one_line(tmp_path):
+    listed = run("--list")
+    assert listed.returncode == 0 and "lpips_alex: LPIPS v0.1" in listed.stdout
+    for flags, message in [
+        ((), "error: give --network, one of --list"),
+        (("--network", "vgg19"), f"put it at {tmp_path}/weights/files/vgg19/vgg19-dcbb9e9d.pth"),
+        (("--network", "vgg19", "--file", "x", "--download"), "either --file or --download"),
+    ]:
+        ended = run(*flags)
+        assert ended.returncode == 2 and message in ended.stderr, ended.stderr
+        assert len(ended.stderr.strip().splitlines()) == 1
