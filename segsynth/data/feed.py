@@ -1,7 +1,7 @@
 """Batches from a config: the source, its transforms and the modalities that a system asks for."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
@@ -37,9 +37,9 @@ class DataConfig:
     """The keys of a config's ``data`` section.
 
     ``source``: a name that `segsynth.data.sources.build` knows. ``options``: keywords that this
-    source alone has, e.g. ``style`` of "scenes". ``root``: its folder. ``resolution``:
-    side of a training example in px, cut from the picture. ``frame``: instead, height and width to
-    which whole pictures are resampled. ``label_set``: table of `segsynth.data.label_sets` by which
+    source alone has, e.g. ``style`` of "scenes". ``root``: its folder. ``resolution``: side of a
+    training example in px, cut from the picture. ``frame``: instead, height and width to which
+    whole pictures are resampled. ``label_set``: table of `segsynth.data.label_sets` by which
     prediction reads and writes label files; "" = ids as they stand. ``ids``: how street scenes
     number the classes, "published" or "train" (`segsynth.data.layouts.readers.Ids`).
     ``make_coarse``: make coarse labels from fine ones. ``guide``: attribute of a face whose guide
@@ -47,8 +47,10 @@ class DataConfig:
     procedural worlds. ``scale``: range of a random crop's side as a share of the picture's short
     side. ``flip``: probability. ``mask``, ``eval_mask``: settings of the hole masks in training and
     evaluation (`segsynth.data.masks.inpainting.InpaintingMasks`); empty = no mask. ``workers``:
-    worker processes. ``cache``: keep examples in memory once read (`segsynth.data.cache.Cached`).
-    ``min_side``, ``on_error``, ``val_share``: of a folder (`segsynth.data.folder.Folder`).
+    worker processes. ``unpaired``: the keys of another ``data`` section, for what a system wants of
+    a second domain, e.g. drawings that are of no photograph. ``cache``: keep examples in memory
+    once read (`segsynth.data.cache.Cached`). ``min_side``, ``on_error``, ``val_share``: of a folder
+    (`segsynth.data.folder.Folder`).
     """
 
     source: str
@@ -68,6 +70,7 @@ class DataConfig:
     mask: Mapping[str, Any] | None = None
     eval_mask: Mapping[str, Any] | None = None
     workers: int = 0
+    unpaired: Mapping[str, Any] | None = None
     min_side: int = 0
     on_error: str = "raise"
     val_share: float = 0.1
@@ -93,7 +96,7 @@ class Sources:
 
 
 #: Keys of :class:`DataConfig` at which no source looks.
-_NOT_READ = ("scale", "flip", "mask", "eval_mask", "workers", "label_set")
+_NOT_READ = ("scale", "flip", "mask", "eval_mask", "workers", "label_set", "unpaired")
 
 
 def check(settings: Mapping[str, Any], system: Reader, opened: Sources) -> None:
@@ -104,11 +107,8 @@ def check(settings: Mapping[str, Any], system: Reader, opened: Sources) -> None:
     """
     if settings["eval"].get("examples", -1) == 0:
         raise UserError("eval.examples is 0; give a number of examples, or -1 for all")
-    data = configure(DataConfig, settings["data"], "data")
-    judged = opened.open(data, settings["eval"].get("split", "val"))
-    _keys(system, judged, _masks(data.eval_mask, judged, "eval_mask"), data.source, settings)
-    source = opened.open(data, settings["train"].get("split", "train"))
-    _keys(system, source, _masks(data.mask, source, "mask"), data.source, settings)
+    _streams(settings, system, opened, random=False)
+    _streams(settings, system, opened, random=True)
 
 
 def training(
@@ -120,21 +120,16 @@ def training(
     opened: Sources | None = None,
 ) -> pipeline.Batches:
     """Return endless shuffled batches of this process from ``start_step`` on."""
-    data = configure(DataConfig, settings["data"], "data")
-    source = (opened or Sources()).open(data, settings["train"].get("split", "train"))
-    transforms = [
-        _sized(data, random=True),
-        Flip(data.flip, swaps(source)),
-        *_masks(data.mask, source, "mask"),
-    ]
+    first, *unpaired = _streams(settings, system, opened or Sources(), random=True)
     return pipeline.train_batches(
-        source,
-        transforms,
+        first.source,
+        first.transforms,
         global_batch=settings["train"]["global_batch"],
         seed=seed,
-        keys=_keys(system, source, transforms, data.source, settings),
+        keys=first.keys,
+        unpaired=unpaired,
         start_step=start_step,
-        workers=data.workers,
+        workers=settings["data"].get("workers", 0),
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
@@ -146,18 +141,14 @@ def evaluation(
     """Return one pass over the evaluation split, the same at every call; padded examples have
     ``valid`` = 0.
     """
-    data = configure(DataConfig, settings["data"], "data")
-    source = (opened or Sources()).open(data, settings["eval"].get("split", "val"))
-    transforms = [
-        _sized(data, random=False),
-        *_masks(data.eval_mask, source, "eval_mask"),
-    ]
+    first, *unpaired = _streams(settings, system, opened or Sources(), random=False)
     return pipeline.eval_batches(
-        source,
-        transforms,
+        first.source,
+        first.transforms,
         batch=settings["eval"]["batch"],
         seed=seed,
-        keys=_keys(system, source, transforms, data.source, settings),
+        keys=first.keys,
+        unpaired=unpaired,
         limit=_limit(settings),
         process_index=jax.process_index(),
         process_count=jax.process_count(),
@@ -211,17 +202,37 @@ def _masks(settings: Mapping[str, Any] | None, source: Source, where: str) -> li
     return [InpaintingMask(masks)]
 
 
-def _keys(
-    system: Reader,
-    source: Source,
-    transforms: Sequence[Transform],
-    name: str,
-    settings: Mapping[str, Any],
-) -> tuple[str, ...]:
-    """Return the modalities to put into a batch; a source that lacks one is refused before anything
-    compiles.
+def _streams(
+    settings: Mapping[str, Any], system: Reader, opened: Sources, *, random: bool
+) -> list[pipeline.Stream]:
+    """Return the examples of training or evaluation: those of ``data``, then of ``data.unpaired``.
+
+    A source that lacks what ``system`` needs is refused before anything compiles.
     """
-    made = ("mask", "mask_type") if any(isinstance(t, InpaintingMask) for t in transforms) else ()
+    part = "train" if random else "eval"
+    split = settings[part].get("split", "train" if random else "val")
+    data = configure(DataConfig, settings["data"], "data")
+    first = _stream(data, split, opened, random=random)
     needs = (*system.inputs, *system.targets)
-    modalities.check_provided(needs, (*source.provides, *made), settings["system"]["name"], name)
-    return needs
+    if not data.unpaired:
+        modalities.check_provided(needs, first.keys, settings["system"]["name"], data.source)
+        return [dataclasses.replace(first, keys=needs)]
+    section = {"seed": data.seed, **data.unpaired}
+    other = configure(DataConfig, section, "data.unpaired")
+    second = _stream(other, split, opened, random=random)
+    theirs = tuple(key for key in needs if key in second.keys and key not in first.keys)
+    name = f"{data.source} with {other.source}"
+    modalities.check_provided(needs, (*first.keys, *theirs), settings["system"]["name"], name)
+    ours = tuple(key for key in needs if key not in theirs)
+    return [dataclasses.replace(first, keys=ours), dataclasses.replace(second, keys=theirs)]
+
+
+def _stream(data: DataConfig, split: str, opened: Sources, *, random: bool) -> pipeline.Stream:
+    """Return a source with its transforms; ``keys`` are all that it can give."""
+    source = opened.open(data, split)
+    name = "mask" if random else "eval_mask"
+    masks = _masks(getattr(data, name), source, name)
+    flips = [Flip(data.flip, swaps(source))] if random else []
+    made = ("mask", "mask_type") if masks else ()
+    transforms = [_sized(data, random=random), *flips, *masks]
+    return pipeline.Stream(source, transforms, (*source.provides, *made))

@@ -47,6 +47,14 @@ class LabelClass:
         return not 0 <= self.train_id < NONE
 
 
+def _counted(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values that occur, in order, and how often."""
+    if labels.dtype != np.uint8:
+        return np.unique(labels, return_counts=True)
+    counts = np.bincount(labels.reshape(-1), minlength=256)  # many times faster than sorting
+    return np.flatnonzero(counts), counts[counts > 0]
+
+
 @dataclasses.dataclass(frozen=True)
 class LabelSet:
     """A table of labels, and the way from published ids to train ids and back.
@@ -77,7 +85,7 @@ class LabelSet:
 
     def illegal(self, labels: Integer[np.ndarray, "*shape"]) -> tuple[int, int] | None:
         """Returns the smallest value outside the table and how many such pixels; None if legal."""
-        values, counts = np.unique(labels, return_counts=True)
+        values, counts = _counted(labels)
         bad = ~np.isin(values, list(self.ids))
         return (int(values[bad][0]), int(counts[bad].sum())) if bad.any() else None
 

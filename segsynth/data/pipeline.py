@@ -55,6 +55,22 @@ class Batches:
         self._iterator.close()
 
 
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """Examples of another domain, beside those of a batch: no pairs, each shuffled on its own.
+
+    Attributes:
+        source: the examples.
+        transforms: applied in order.
+        keys: what they give to a batch.
+
+    """
+
+    source: Source
+    transforms: Sequence[Transform]
+    keys: Sequence[str]
+
+
 #: Examples of "endless" batches. Grain's own endless repetition overflows with batches of one.
 _ENDLESS = 2**62
 
@@ -66,6 +82,7 @@ def train_batches(
     global_batch: int,
     seed: int,
     keys: Sequence[str],
+    unpaired: Sequence[Stream] = (),
     start_step: int = 0,
     workers: int = 0,
     process_index: int = 0,
@@ -81,6 +98,7 @@ def train_batches(
             ``process_count``.
         seed: of order and transforms, >= 0.
         keys: modalities of a batch; others are dropped, and one with a default is filled in.
+        unpaired: other domains, each in an order of its own.
         start_step: number of global batches to pass over; costs nothing.
         workers: worker processes; 0 = threads of this process only. A script that sets it needs
             ``if __name__ == "__main__":``, since workers import it.
@@ -96,17 +114,17 @@ def train_batches(
     import grain
 
     local = _local_batch(global_batch, process_index, process_count)
-    examples = _Examples(source)
-    # Two seeds that are mixed from one: Grain shuffles epoch e by seed + e, so neighbouring seeds
-    # would share epochs.
-    shuffle_seed, draw_seed = map(int, np.random.SeedSequence(seed).generate_state(2))
-    dataset = (
-        grain.MapDataset.source(examples)
-        .shuffle(seed=shuffle_seed)
-        .repeat(_ENDLESS // len(examples))
-        .random_map(_Draw(tuple(transforms), tuple(keys)), seed=draw_seed)
-        .batch(local)[process_index::process_count][start_step:]
-    )
+    streams = [Stream(source, transforms, keys), *unpaired]
+    parts = [
+        _shuffled(stream, (seed, place) if place else seed) for place, stream in enumerate(streams)
+    ]
+    # Position i of the whole is position i of each: the sizes of the sources do not matter.
+    length = min(map(len, parts))
+    parts = [part[:length] for part in parts]
+    whole = parts[0]
+    if unpaired:
+        whole = grain.experimental.ZipMapDataset(parts).map(_merged)
+    dataset = whole.batch(local)[process_index::process_count][start_step:]
     return Batches(_iterated(dataset, workers))
 
 
@@ -117,6 +135,7 @@ def eval_batches(
     batch: int,
     seed: int,
     keys: Sequence[str],
+    unpaired: Sequence[Stream] = (),
     limit: int | None = None,
     workers: int = 0,
     process_index: int = 0,
@@ -133,6 +152,7 @@ def eval_batches(
         batch: global batch, a multiple of ``process_count``.
         seed: of the transforms, >= 0.
         keys: modalities of a batch; ``valid`` comes in addition.
+        unpaired: other domains, in order and again from the first as often as needed.
         limit: number of examples, from the first; None = all.
         workers: as in `train_batches`.
         process_index: as in `train_batches`.
@@ -148,9 +168,33 @@ def eval_batches(
     draw = _Draw(tuple(transforms), (*keys, "valid"))
     examples = _Examples(source)
     count = len(examples) if limit is None else min(limit, len(examples))
-    padded = _Padded(examples, draw, seed, count, total=-(-count // batch) * batch)
+    beside = tuple(
+        (_Examples(stream.source), _Draw(tuple(stream.transforms), tuple(stream.keys)))
+        for stream in unpaired
+    )
+    padded = _Padded(examples, draw, beside, seed, count, total=-(-count // batch) * batch)
     dataset = grain.MapDataset.source(padded).batch(local)[process_index::process_count]
     return Batches(_iterated(dataset, workers))
+
+
+def _shuffled(stream: Stream, seed: int | tuple[int, int]) -> Any:
+    """All epochs of a stream, transformed."""
+    import grain
+
+    examples = _Examples(stream.source)
+    # Two seeds that are mixed from one: Grain shuffles epoch e by seed + e, so neighbouring seeds
+    # would share epochs.
+    shuffle_seed, draw_seed = map(int, np.random.SeedSequence(seed).generate_state(2))
+    return (
+        grain.MapDataset.source(examples)
+        .shuffle(seed=shuffle_seed)
+        .repeat(_ENDLESS // len(examples))
+        .random_map(_Draw(tuple(stream.transforms), tuple(stream.keys)), seed=draw_seed)
+    )
+
+
+def _merged(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {key: value for part in reversed(parts) for key, value in part.items()}
 
 
 class _Examples:
@@ -198,6 +242,7 @@ class _Padded:
 
     examples: _Examples
     draw: _Draw
+    beside: tuple[tuple[_Examples, _Draw], ...]
     seed: int
     count: int
     total: int
@@ -209,7 +254,11 @@ class _Padded:
         index = min(position, self.count - 1)
         valid = np.asarray(position < self.count, np.float32)
         example = {**self.examples[index], "valid": valid}
-        return self.draw(example, np.random.default_rng((self.seed, index)))
+        parts = [self.draw(example, np.random.default_rng((self.seed, index)))]
+        for place, (examples, draw) in enumerate(self.beside, start=1):
+            rng = np.random.default_rng((self.seed, index, place))
+            parts.append(draw(examples[index % len(examples)], rng))
+        return _merged(parts)
 
 
 def _local_batch(global_batch: int, process_index: int, process_count: int) -> int:

@@ -67,3 +67,57 @@ def test_an_evaluation_of_nothing_is_refused(folder):
     given["eval"]["examples"] = 0
     with pytest.raises(UserError, match=r"eval\.examples is 0; give a number of examples, or -1"):
         feed.check(given, Photographer(), Sources())
+
+
+class Draughtsman:
+    """A reader of photographs and, unpaired, of drawings."""
+
+    inputs = ("image",)
+    targets = ("drawing", "depth")
+
+
+def _unpaired(**more):
+    worlds = {"resolution": 32, "length": 6, "eval_length": 3, "flip": 0.0}
+    drawings = {"source": "scenes", "options": {"provides": ("drawing", "name")}, **worlds}
+    data = {"source": "scenes", "options": {"provides": ("image", "depth")}, **worlds, **more}
+    return {
+        "system": {"name": "draughtsman"},
+        "data": {**data, "unpaired": {**drawings, "seed": 1, "length": 4}},
+        "train": {"global_batch": 2},
+        "eval": {"batch": 2, "examples": 3},
+    }
+
+
+def test_unpaired_domains_are_shuffled_on_their_own():
+    given = _unpaired()
+    with feed.training(given, Draughtsman(), seed=0, start_step=0) as batches:
+        taken = [next(batches) for _ in range(12)]
+    assert set(taken[0]) == {"image", "depth", "drawing"}
+    photos, drawings = (
+        [row.tobytes() for batch in taken for row in batch[key]] for key in ("image", "drawing")
+    )
+    # 24 examples: 4 epochs of 6 photographs, 6 of 4 drawings.
+    assert all(len(set(photos[i : i + 6])) == 6 for i in range(0, 24, 6))
+    assert all(len(set(drawings[i : i + 4])) == 4 for i in range(0, 24, 4))
+    assert len(set(zip(photos, drawings, strict=True))) > 8  # no fixed pairs
+    with feed.training(given, Draughtsman(), seed=0, start_step=5) as batches:
+        resumed = next(batches)
+    assert all((resumed[key] == taken[5][key]).all() for key in resumed)
+
+
+def test_evaluation_takes_the_other_domain_in_order():
+    given = _unpaired()
+    given["data"]["unpaired"]["eval_length"] = 2
+    with feed.evaluation(given, Draughtsman(), seed=0) as batches:
+        rows = [row.tobytes() for batch in batches for row in batch["drawing"]]
+    assert rows[0] == rows[2] == rows[3] and rows[0] != rows[1]  # the last one is padding
+
+
+def test_what_neither_domain_has_is_named():
+    given = _unpaired(options={"provides": ("image",)})
+    with pytest.raises(UserError, match=r"draughtsman needs depth; source 'scenes with scenes'"):
+        feed.check(given, Draughtsman(), Sources())
+    given = _unpaired()
+    given["data"]["unpaired"]["sorce"] = "scenes"
+    with pytest.raises(UserError, match=r"data\.unpaired has no 'sorce'; did you mean 'source'"):
+        feed.check(given, Draughtsman(), Sources())
