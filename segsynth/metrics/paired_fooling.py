@@ -8,6 +8,7 @@ features of the Inception network of 2015-12-05. The classifier is judged on wha
 so with few examples and many features both are 0, and they grow with the number of examples.
 """
 
+import dataclasses
 from typing import Any
 
 import clu.metrics
@@ -24,6 +25,30 @@ from segsynth.types import Array
 _MOST_STEPS = 1000
 #: The gradient at the solution, relative to the sum of the lengths of what it adds up at 0.
 _TOLERANCE = 1e-8
+
+
+@dataclasses.dataclass(frozen=True)
+class _SquaredHinge:
+    """What a support vector machine minimises; ``table`` ends in a column of ones."""
+
+    table: np.ndarray
+    labels: np.ndarray
+    cost: float
+
+    def _short(self, w: np.ndarray) -> np.ndarray:
+        """By how much each example falls short of its side of the margin."""
+        return np.maximum(1 - self.labels * (self.table @ w), 0)
+
+    def value(self, w: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the value and the gradient."""
+        short = self._short(w)
+        gradient = w - 2 * self.cost * (self.table.T @ (self.labels * short))
+        return w @ w / 2 + self.cost * (short @ short), gradient
+
+    def curvature(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Return the product of the second derivative at ``w`` with ``v``."""
+        counted = (self._short(w) > 0) * (self.table @ v)
+        return v + 2 * self.cost * (self.table.T @ counted)
 
 
 def linear_svm(
@@ -48,24 +73,12 @@ def linear_svm(
     if not np.isfinite(features).all():
         raise UserError("features are no numbers; check the pictures and the network's weights")
     table = np.concatenate([features, np.ones((len(features), 1))], axis=1)
-
-    def short(w: np.ndarray) -> np.ndarray:
-        """By how much each example falls short of its side of the margin."""
-        return np.maximum(1 - labels * (table @ w), 0)
-
-    def value(w: np.ndarray) -> tuple[float, np.ndarray]:
-        missing = short(w)
-        gradient = w - 2 * cost * (table.T @ (labels * missing))
-        return w @ w / 2 + cost * (missing @ missing), gradient
-
-    def curvature(w: np.ndarray, v: np.ndarray) -> np.ndarray:
-        return v + 2 * cost * (table.T @ ((short(w) > 0) * (table @ v)))
-
+    problem = _SquaredHinge(table, labels, cost)
     found = optimize.minimize(
-        value,
+        problem.value,
         np.zeros(table.shape[1]),
         jac=True,
-        hessp=curvature,
+        hessp=problem.curvature,
         method="trust-ncg",
         options={
             "gtol": _TOLERANCE * 2 * cost * np.linalg.norm(table, axis=1).sum(),

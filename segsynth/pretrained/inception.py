@@ -106,15 +106,15 @@ class Inception(nn.Module):
                 break
         return {tap: found[tap] for tap in wanted}
 
-    def _layer(self, name: str, spec: Conv | Block | str | None, x: Array) -> Array:
+    def _layer(self, name: str, row: Conv | Block | str | None, x: Array) -> Array:
         if name == "avgpool":
             return x.astype(jnp.float32).mean((1, 2))
         if name == "fc":
             return nn.Dense(CLASSES[self.variant], name="fc")(x)
-        if isinstance(spec, str):
-            return pooled(x, spec)
-        kind = ConvNorm if isinstance(spec, Conv) else Mixed
-        return kind(spec, self.divisor, self.dtype, name=name)(x)
+        if isinstance(row, str):
+            return pooled(x, row)
+        kind = ConvNorm if isinstance(row, Conv) else Mixed
+        return kind(row, self.divisor, self.dtype, name=name)(x)
 
 
 def names(variant: Variant, last: str = "fc") -> tuple[str, ...]:
@@ -139,9 +139,9 @@ def inception_keys(variant: Variant, last: str = "fc") -> KeyMap:
     """
     needed = names(variant, last)
     keys: dict[str, Target | None] = {}
-    for name, spec in layers(variant).items():
-        convs = spec.convolutions() if isinstance(spec, Block) else ()
-        paths = [(name, conv.name) for conv in convs] or [(name,)] * isinstance(spec, Conv)
+    for name, row in layers(variant).items():
+        convs = row.convolutions() if isinstance(row, Block) else ()
+        paths = [(name, conv.name) for conv in convs] or [(name,)] * isinstance(row, Conv)
         for path in paths:
             keys |= _conv_keys(path, name in needed)
     keys |= _fc_keys("fc", "fc" in needed)

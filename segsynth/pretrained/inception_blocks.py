@@ -190,19 +190,19 @@ def pooled(x: Float[Array, "b h w c"], pool: Pool) -> Float[Array, "b _ _ c"]:
 class ConvNorm(nn.Module):
     """One row of the tables, its width divided by ``divisor``; running statistics only."""
 
-    spec: Conv
+    row: Conv
     divisor: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b _ _ o"]:
         """Convolve, normalise, rectify."""
-        side = self.spec.kernel
+        side = self.row.kernel
         x = nn.Conv(
-            self.spec.width // self.divisor,
+            self.row.width // self.divisor,
             side,
-            strides=self.spec.stride,
-            padding=[(n // 2,) * 2 if self.spec.padded else (0, 0) for n in side],
+            strides=self.row.stride,
+            padding=[(n // 2,) * 2 if self.row.padded else (0, 0) for n in side],
             use_bias=False,
             dtype=self.dtype,
             kernel_init=nn.initializers.he_normal(),
@@ -215,7 +215,7 @@ class ConvNorm(nn.Module):
 class Mixed(nn.Module):
     """One block of the tables: its branches side by side, the pool last."""
 
-    spec: Block
+    row: Block
     divisor: int = 1
     dtype: DTypeLike = jnp.float32
 
@@ -223,16 +223,16 @@ class Mixed(nn.Module):
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b _ _ o"]:
         """Concatenate the branches over channels."""
         outputs = []
-        for branch in self.spec.branches:
+        for branch in self.row.branches:
             found = (x,)
             for part in branch:
                 among = part if isinstance(part, tuple) else (part,)
                 found = tuple(self._conv(conv, found[0]) for conv in among)
             outputs += found
-        aside = pooled(x, self.spec.pool)
-        if self.spec.after_pool is not None:
-            aside = self._conv(self.spec.after_pool, aside)
+        aside = pooled(x, self.row.pool)
+        if self.row.after_pool is not None:
+            aside = self._conv(self.row.after_pool, aside)
         return jnp.concatenate([*outputs, aside], axis=-1)
 
-    def _conv(self, spec: Conv, x: Array) -> Array:
-        return ConvNorm(spec, self.divisor, self.dtype, name=spec.name)(x)
+    def _conv(self, row: Conv, x: Array) -> Array:
+        return ConvNorm(row, self.divisor, self.dtype, name=row.name)(x)

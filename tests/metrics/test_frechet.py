@@ -126,20 +126,20 @@ def test_moments_are_whole_numbers_at_the_extremes():
     """The largest features, of both signs, and the largest digits, in more rows than one product
     takes.
     """
-    rows = np.full((600, 4), 1024 - 2.0**-14, np.float32)  # the largest below 1024
+    rows = np.full((601, 4), 1024 - 2.0**-14, np.float32)  # the largest below 1024
     rows[:, 1] *= -1
     rows[::3, :2] = 2.0**-20
     rows[:, 2] = 127 * (1 + 2**8 + 2**16) * 2.0**-20
     rows[:, 3] = -128 * (1 + 2**8 + 2**16) * 2.0**-20
     whole = (np.float64(rows) * 2**20).astype(np.int64).astype(object)
     expected = whole.T @ whole
-    total = moments(rows, jnp.ones(600))
+    total = moments(rows, jnp.ones(601))
     for _ in range(20):  # a million times as many
         total = jax.jit(lambda a: a + a)(total)
     low, middle, high = np.asarray(total.limbs).astype(object)
     found = low + middle * 2**30 + high * 2**60
     assert found[:4, :4].tolist() == (expected * 2**20).tolist()
-    assert found[4, 4] == 600 * 2**20 * 2**40
+    assert found[4, 4] == 601 * 2**20 * 2**40
 
 
 @pytest.mark.parametrize("sizes", [(1,) * 24, (5, 19), (7, 8, 9), (24,)])

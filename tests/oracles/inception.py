@@ -18,7 +18,8 @@ from weights import fill, image
 
 torch.set_num_threads(1)
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "inception.npz"
-SIDES = (75, 96)
+#: Of the smallest, the last maps are 1x1, where a max and a mean are one.
+SIDES = (75, 128)
 TAPS = {
     "fid": ("maxpool1", "maxpool2", "Mixed_6b", "Mixed_6e", "avgpool", "fc"),
     "torchvision": ("Mixed_6b", "avgpool", "fc"),

@@ -10,7 +10,7 @@ from weights import image
 from segsynth.errors import UserError
 from segsynth.pretrained.inception import FID_TAPS, Inception, fid_pixels, inception_keys, names
 
-SIDES = (75, 96)
+SIDES = (75, 128)
 SHAPE = (1, 75, 75, 3)
 TAPS = {
     "fid": ("maxpool1", "maxpool2", "Mixed_6b", "Mixed_6e", "avgpool", "fc"),

@@ -56,52 +56,59 @@ def test_without_its_classifier(golden):
         convert({}, resnet50_keys(), expected, "nothing.pth")
 
 
-def test_training_moves_the_statistics_and_learns():
-    module = ResNet50(num_classes=1, divisor=16)
-    pictures = jnp.asarray(image("training", (8, 32, 32, 3)))
+SMALL = ResNet50(num_classes=1, divisor=16)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return jnp.asarray(image("training", (8, 32, 32, 3)))
+
+
+@pytest.fixture(scope="module")
+def start(batch):
+    return jax.jit(SMALL.init)(jax.random.key(0), batch)
+
+
+@jax.jit
+def step(variables, pictures):
+    """One of gradient descent, towards 0 and 1 by turns."""
     truth = jnp.arange(8) % 2
-    made = jax.jit(module.init)(jax.random.key(0), pictures)
 
-    @jax.jit
-    def step(params, statistics):
-        def loss(params):
-            found, moved = module.apply(
-                {"params": params, "batch_stats": statistics},
-                pictures,
-                train=True,
-                mutable=["batch_stats"],
-            )
-            logits = found["logits"][:, 0]
-            return -jax.nn.log_sigmoid(jnp.where(truth, logits, -logits)).mean(), moved
+    def loss(params):
+        found, moved = SMALL.apply(
+            {**variables, "params": params}, pictures, train=True, mutable=["batch_stats"]
+        )
+        logits = found["logits"][:, 0]
+        return -jax.nn.log_sigmoid(jnp.where(truth, logits, -logits)).mean(), moved
 
-        (value, moved), slope = jax.value_and_grad(loss, has_aux=True)(params)
-        params = jax.tree.map(lambda p, g: p - 0.1 * g, params, slope)
-        return params, moved["batch_stats"], value
+    (value, moved), slope = jax.value_and_grad(loss, has_aux=True)(variables["params"])
+    params = jax.tree.map(lambda p, g: p - 0.1 * g, variables["params"], slope)
+    return {"params": params} | moved, value
 
-    params, statistics = made["params"], made["batch_stats"]
-    losses = []
+
+def test_it_learns_and_in_inference_pictures_do_not_see_each_other(start, batch):
+    variables, losses = start, []
     for _ in range(6):
-        params, statistics, value = step(params, statistics)
+        variables, value = step(variables, batch)
         losses.append(float(value))
     assert losses[-1] < 0.5 * losses[0]
-    # Six steps of a tenth each, from 0 and 1, towards the batch's statistics.
-    first = jax.tree.map(np.asarray, step(made["params"], made["batch_stats"])[1])["bn1"]
-    kernel = made["params"]["conv1"]["kernel"]
-    normal = (np.asarray(pictures) + 1) / 2 - np.float32([0.485, 0.456, 0.406])
+    apply = jax.jit(lambda x: SMALL.apply(variables, x)["logits"])
+    np.testing.assert_allclose(apply(batch[:2]), apply(batch)[:2], rtol=1e-4)
+
+
+def test_training_moves_the_statistics_by_a_tenth(start, batch):
+    moved = step(start, batch)[0]["batch_stats"]["bn1"]
+    pixels = (np.asarray(batch) + 1) / 2 - np.float32([0.485, 0.456, 0.406])
     convolved = jax.lax.conv_general_dilated(
-        jnp.asarray(normal / np.float32([0.229, 0.224, 0.225])),
-        kernel,
+        jnp.asarray(pixels / np.float32([0.229, 0.224, 0.225])),
+        start["params"]["conv1"]["kernel"],
         (2, 2),
         ((3, 3), (3, 3)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    np.testing.assert_allclose(first["mean"], 0.1 * convolved.mean((0, 1, 2)), atol=1e-5)
+    np.testing.assert_allclose(moved["mean"], 0.1 * convolved.mean((0, 1, 2)), atol=1e-5)
     expected = 0.9 + 0.1 * np.asarray(convolved).var((0, 1, 2))
-    np.testing.assert_allclose(first["var"], expected, rtol=1e-4)
-    # In inference nothing moves, and pictures do not see each other.
-    trained = {"params": params, "batch_stats": statistics}
-    apply = jax.jit(lambda x: module.apply(trained, x)["logits"])
-    np.testing.assert_allclose(apply(pictures[:2]), apply(pictures)[:2], rtol=1e-4)
+    np.testing.assert_allclose(moved["var"], expected, rtol=1e-4)
 
 
 def test_bfloat16_keeps_float32_parameters():
