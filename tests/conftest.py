@@ -8,8 +8,10 @@ import tempfile
 # Before jax is imported, and in the environment so that subprocesses of tests inherit them: tests
 # compile far more than they compute, so LLVM need not optimise, and no program is compiled twice.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
-os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), "segsynth-tests-xla")
+_default = os.path.join(tempfile.gettempdir(), "segsynth-tests-xla")
+# Processes that run tests side by side keep their programs apart: a file is not written at once.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(
+    os.environ.get("JAX_COMPILATION_CACHE_DIR", _default), os.environ.get("PYTEST_XDIST_WORKER", "")
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
