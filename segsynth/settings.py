@@ -27,6 +27,8 @@ def configure(constructor: Callable[..., T], section: Mapping[str, Any], where: 
         choices = get_args(known[key].annotation)
         if get_origin(known[key].annotation) is Literal and value not in choices:
             raise UserError(f"{where}.{key} is {value!r}; expected one of {choices}")
+        if (wanted := _mismatch(known[key].annotation, value)) is not None:
+            raise UserError(f"{where}.{key} is {value!r}; expected {wanted}")
     missing = [name for name, p in known.items() if p.default is p.empty and name not in section]
     if missing:
         raise UserError(f"{where} lacks {', '.join(missing)}; set {where}.{missing[0]}")
@@ -34,6 +36,16 @@ def configure(constructor: Callable[..., T], section: Mapping[str, Any], where: 
         return constructor(**{key: _tuples(value) for key, value in section.items()})
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def _mismatch(annotation: Any, value: Any) -> str | None:
+    """What a plain annotation wants where ``value`` is something else; ``None`` where it fits."""
+    if get_origin(annotation) is tuple and isinstance(value, str):
+        return "a tuple, as in ('a',)"  # a string would be taken letter by letter
+    accepted = {int: (int,), float: (int, float), str: (str,)}.get(annotation)
+    if accepted is None or (isinstance(value, accepted) and not isinstance(value, bool)):
+        return None
+    return {int: "a whole number", float: "a number", str: "text"}[annotation]
 
 
 def unknown(name: str, known: Any, where: str) -> str:

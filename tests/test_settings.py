@@ -71,3 +71,23 @@ def test_later_sections_lie_on_top():
 
 def test_a_value_gives_way_to_a_section():
     assert merge({"mask": "none"}, {"mask": {"probs": 1}}) == {"mask": {"probs": 1}}
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"steps": "5"}, "where.steps is '5'; expected a whole number"),
+        ({"steps": 1.5}, "expected a whole number"),
+        ({"steps": True}, "expected a whole number"),
+        ({"share": "x"}, "where.share is 'x'; expected a number"),
+        ({"name": 3}, "where.name is 3; expected text"),
+        ({"keys": "labels"}, r"where.keys is 'labels'; expected a tuple, as in \('a',\)"),
+    ],
+)
+def test_a_value_of_another_type_is_named(section, expected):
+    def build(steps: int = 1, share: float = 0.5, name: str = "", keys: tuple[str, ...] = ()):
+        return steps, share, name, keys
+
+    with pytest.raises(UserError, match=expected):
+        configure(build, section, "where")
+    assert configure(build, {"share": 1, "keys": ["a"]}, "where") == (1, 1, "", ("a",))

@@ -8,7 +8,7 @@ from concurrent import futures
 
 import numpy as np
 
-from segsynth.data import pictures, splits
+from segsynth.data import modalities, pictures, splits
 from segsynth.errors import UserError
 
 _LABELS = ("segmentation", "instance")
@@ -96,6 +96,7 @@ class Folder:
         example = {"image": pictures.read_image(self._files["image"][stem])}
         for name in self.provides[1:]:
             example[name] = pictures.read_labels(self._files[name][stem])
+            modalities.check_range(name, example[name], where=self._files[name][stem])
         return example
 
     def _require_labels(self, stems: list[str]) -> None:

@@ -190,6 +190,21 @@ _TABLE = (
         choices=("background", "foreground"),
     ),
     _scalar(
+        "value",
+        "int32",
+        1,
+        doc="what an attribute is set to: 1 = the face has it",
+        default=1,
+        choices=("0", "1"),
+    ),
+    _scalar(
+        "strength",
+        "float32",
+        1,
+        doc="how much of an edit is made, from 0 = nothing to 1 = all of it",
+        default=1,
+    ),
+    _scalar(
         "subject",
         "int32",
         254,
@@ -276,7 +291,7 @@ def _check_array(modality: Modality, array: Any, resolution: int | None) -> None
         )
 
 
-def check_range(name: str, array: np.ndarray, *, high: int | None = None) -> None:
+def check_range(name: str, array: np.ndarray, *, high: int | None = None, where: Any = "") -> None:
     """Checks on the host that all values are legal: inside a jitted step, bad labels go unnoticed.
 
     (``jax.nn.one_hot`` maps 255 to zeros, and an index of -1 wraps to the last class.)
@@ -285,6 +300,7 @@ def check_range(name: str, array: np.ndarray, *, high: int | None = None) -> Non
         name: modality name.
         array: values, any shape.
         high: largest legal value, inclusive, instead of the table's; ``classes - 1`` for labels.
+        where: what the message calls the array, e.g. a path; its name by default.
 
     Raises:
         UserError: names the first illegal value and the legal range.
@@ -295,6 +311,6 @@ def check_range(name: str, array: np.ndarray, *, high: int | None = None) -> Non
     bad = array[~((array >= modality.low) & (array <= top))]
     if bad.size:
         raise UserError(
-            f"{name} holds the value {bad.flat[0]} ({bad.size} of {array.size} values are outside "
-            f"{modality.low}..{top}). Map such values (void is often 255 or -1) to legal ones."
+            f"{where or name} holds the value {bad.flat[0]} ({bad.size} of {array.size} values are "
+            f"outside {modality.low}..{top}). Map such values (void is often 255 or -1) to legal ones."
         )

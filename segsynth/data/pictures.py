@@ -3,6 +3,8 @@
 import os
 import pathlib
 import uuid
+from collections.abc import Iterator
+from typing import NoReturn
 
 import numpy as np
 from jaxtyping import Float32, Int32, Integer, UInt8
@@ -96,7 +98,8 @@ def read_depth(path: Picture) -> Float32[np.ndarray, "H W 1"]:
 
     """
     with opened(path) as picture:
-        largest = 65535 if _is_deep(picture) else 255
+        bits = {"1": 255, "L;2": 85, "L;4": 17}
+        largest = 65535 if _is_deep(picture) else 255 // bits.get(_raw_mode(picture), 1)
     return (read_labels(path) / largest).astype(np.float32)
 
 
@@ -129,18 +132,30 @@ def list_pictures(folder: Path) -> list[pathlib.Path]:
     """Returns the pictures below a folder by their suffix, sorted by path; hidden files excluded.
 
     Raises:
-        UserError: ``folder`` is missing or is a file.
+        UserError: ``folder`` is missing or is a file, or a folder below it cannot be read.
 
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder, expected one with pictures. Check the path.")
     found = []
-    # Links are followed: large data sets are often put together from links to other disks.
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for parent, files in walk(folder):
         found += [pathlib.Path(parent, name) for name in files if _is_picture_name(name)]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Gives each folder from ``folder`` down with the names of its files; hidden ones excluded.
+
+    Raises:
+        UserError: a folder that cannot be read.
+
+    """
+    # Links are followed: large data sets are often put together from links to other disks.
+    for parent, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        # "._x.jpg" is what macOS leaves beside x.jpg on foreign disks; it is no picture.
+        yield parent, [name for name in files if not name.startswith(".")]
 
 
 def read_palette(path: Picture) -> UInt8[np.ndarray, "256 3"] | None:
@@ -206,8 +221,13 @@ def _storable(array: np.ndarray) -> np.ndarray:
 
 
 def _is_picture_name(name: str) -> bool:
-    # "._x.jpg" is what macOS leaves beside x.jpg on foreign disks; it is no picture.
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+    return name.lower().endswith(SUFFIXES)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise UserError(
+        f"{error.filename} cannot be read ({error.strerror}). Change its access rights."
+    ) from error
 
 
 def _raw_mode(picture: Image.Image) -> str:

@@ -51,18 +51,12 @@ def build(data_config: Any, split: str) -> Source:
             source itself finds wrong.
 
     """
-    name = _required(data_config, "source")
-    if name in WORLDS:
-        source = _world(name, data_config, split)
-    elif name == "folder":
-        source = _folder(data_config, split)
-    elif name in LAYOUTS:
-        source = _with_ids(LAYOUTS[name].open, data_config, split)
-    elif name in PREPARED:
-        source = _prepared(name, data_config, split)
-    else:
-        raise UserError(f"Unknown data.source {name!r}. Known: {_known()}.")
-    return _derived(source, data_config)
+    try:
+        return _derived(_opened(data_config, split), data_config)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename} cannot be read ({error.strerror}). Change its access rights."
+        ) from error
 
 
 def splits_of(name: str) -> tuple[str, ...]:
@@ -85,6 +79,19 @@ def _known() -> str:
     return ", ".join((*WORLDS, "folder", *LAYOUTS, *PREPARED))
 
 
+def _opened(config: Any, split: str) -> Source:
+    name = _required(config, "source")
+    if name in WORLDS:
+        return _world(name, config, split)
+    if name == "folder":
+        return _folder(config, split)
+    if name in LAYOUTS:
+        return _with_ids(LAYOUTS[name].open, config, split)
+    if name in PREPARED:
+        return _prepared(name, config, split)
+    raise UserError(f"Unknown data.source {name!r}. Known: {_known()}.")
+
+
 def _derived(source: Source, config: Any) -> Source:
     """The source with what is made from its examples."""
     from segsynth.data.coarsened import Coarsened
@@ -101,6 +108,14 @@ def _world(name: str, config: Any, split: str) -> Source:
     if split not in ("train", "val"):
         raise UserError(f"Source {name!r} has no split {split!r}, expected 'train' or 'val'.")
     train = split == "train"
+    if train and _required(config, "length") > _VAL_START:
+        raise UserError(
+            f"data.length is {config['length']}, expected at most {_VAL_START}: the examples of "
+            "validation follow. Lower it."
+        )
+    least = min(_required(config, key) for key in ("length", "eval_length", "seed"))
+    if not isinstance(least, int) or least < 0:
+        raise UserError(f"data.length, eval_length and seed of {name} must be 0 or more.")
     part = {
         "length": _required(config, "length" if train else "eval_length"),
         "seed": _required(config, "seed"),
@@ -142,7 +157,7 @@ def _folder(config: Any, split: str) -> Source:
     options = {k: config[k] for k in ("min_side", "on_error", "val_share") if k in config}
     if not config.get("root"):
         raise UserError("no folder of pictures is set; give it with --config.data_root=DIR")
-    return folder.Folder(config["root"], split, **options)
+    return _with_options(functools.partial(folder.Folder, config["root"], split, **options), config)
 
 
 def _prepared(name: str, config: Any, split: str) -> Source:
@@ -154,13 +169,22 @@ def _prepared(name: str, config: Any, split: str) -> Source:
 
 def _with_ids(opened: Callable[..., Source], config: Any, split: str) -> Source:
     opened = functools.partial(opened, _root(config), split)
-    if "ids" in inspect.signature(opened).parameters:
+    chosen = "ids" in (config.get("options") or {})
+    if not chosen and "ids" in inspect.signature(opened).parameters:
         opened = functools.partial(opened, ids=config.get("ids") or "published")
     return _with_options(opened, config)
 
 
-def _with_options(opened: Callable[..., Source], config: Any) -> Source:
-    return configure(opened, config.get("options") or {}, "data.options")
+def _with_options(opened: functools.partial[Source], config: Any) -> Source:
+    options = config.get("options") or {}
+    # What a world renders is preset by its guide, and may be less.
+    twice = [key for key in options if key in opened.keywords and key != "provides"]
+    if twice:
+        raise UserError(
+            f"data.options.{twice[0]} is not for {config['source']}: it follows from the other "
+            "keys of data. Take it out of data.options."
+        )
+    return configure(opened, options, "data.options")
 
 
 def _root(config: Any) -> Any:

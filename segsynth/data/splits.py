@@ -4,6 +4,7 @@ import hashlib
 import pathlib
 from collections.abc import Sequence
 
+from segsynth.data.text_files import read_lines
 from segsynth.errors import UserError
 
 SPLITS = ("train", "val", "all")
@@ -24,8 +25,8 @@ def choose(root: pathlib.Path, stems: Sequence[str], split: str, val_share: floa
             share < 1.
 
     Raises:
-        UserError: a listed stem without a picture, a stem in both lists, an unknown split, an
-            illegal share.
+        UserError: an unreadable list, a listed stem without a picture, a stem in both lists, an
+            unknown split, an illegal share.
 
     """
     if split not in SPLITS or not 0 <= val_share < 1:
@@ -61,7 +62,7 @@ def _listed_validation(root: pathlib.Path, stems: Sequence[str]) -> set[str] | N
 def _listed(path: pathlib.Path, stems: Sequence[str]) -> set[str] | None:
     if not path.is_file():
         return None
-    listed = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    listed = [line.strip() for line in read_lines(path)]
     listed = [stem for stem in listed if stem]
     known = set(stems)
     lost = [stem for stem in listed if stem not in known]

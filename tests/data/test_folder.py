@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from segsynth.data import pictures, sources
+from segsynth.data import pictures, sources, splits
 from segsynth.data.folder import Folder
 from segsynth.errors import UserError
 
@@ -203,3 +203,35 @@ def test_scenes_by_name():
     assert (train[0]["image"] != val[0]["image"]).any()
     with pytest.raises(UserError, match="no split 'all'"):
         sources.build(config, "all")
+
+
+def test_the_split_by_hash_is_the_same_on_any_machine(tmp_path):
+    assert splits.choose(tmp_path, [f"{i}" for i in range(40)], "val", 0.1) == ["9", "39"]
+
+
+@pytest.mark.parametrize("world", sources.WORLDS)
+def test_training_and_validation_of_a_world_never_meet(world):
+    config = {"source": world, "resolution": 32, "length": 10_000_000, "eval_length": 2, "seed": 0}
+    train, val = (sources.build(config, split) for split in ("train", "val"))
+    assert train.start == 0 and len(train) <= val.start and len(val) == 2
+    with pytest.raises(UserError, match=r"data\.length is 10000001, expected at most 10000000"):
+        sources.build(config | {"length": 10_000_001}, "train")
+
+
+def test_options_that_are_no_options_are_refused(tmp_path):
+    _flat_folder(tmp_path, 2)
+    folder = {"source": "folder", "root": str(tmp_path), "min_side": 0}
+    world = {"source": "portraits", "resolution": 32, "length": 2, "eval_length": 2, "seed": 0}
+    for config, key in ((folder, "min_side"), (world, "start"), (world, "size")):
+        with pytest.raises(UserError, match=rf"data\.options\.{key} is not for"):
+            sources.build(config | {"options": {key: 5}}, "train")
+    with pytest.raises(
+        UserError, match=r"data\.options has no 'min_sides'; did you mean 'min_side'"
+    ):
+        sources.build(folder | {"options": {"min_sides": 5}}, "train")
+
+
+def test_a_world_with_a_guide_may_render_less():
+    config = {"source": "portraits", "resolution": 32, "length": 2, "eval_length": 2, "seed": 0}
+    config |= {"guide": "Smiling", "options": {"provides": ("image", "guide")}}
+    assert sources.build(config, "train").provides == ("image", "guide")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segsynth.data import transforms
+from segsynth.data import modalities, transforms
 from segsynth.data.mask_transform import InpaintingMask
 from segsynth.errors import UserError
 
@@ -129,9 +129,11 @@ def test_flip_swaps_left_and_right():
     labels = np.array([[[4], [0], [5]], [[9], [8], [2]]], np.uint8)
     bits = np.where(labels > 0, 1 << (labels.astype(np.int32) - 1) | 1, 0).astype(np.int32)
     example = {"labels": labels, "parts": bits, "image": np.zeros((2, 3, 3), np.uint8)}
+    example |= {"coarse": labels, "segmentation": labels.astype(np.int32)}
     flip = transforms.Flip(1.0, ((4, 5), (8, 9)))
     there = flip(example, np.random.default_rng(0))
-    assert there["labels"][..., 0].tolist() == [[4, 0, 5], [2, 9, 8]]
+    for key in ("labels", "coarse", "segmentation"):
+        assert there[key][..., 0].tolist() == [[4, 0, 5], [2, 9, 8]]
     assert there["parts"][0, :, 0].tolist() == [0b1001, 0, 0b10001]
     only_labels = transforms.Flip(1.0)(example, np.random.default_rng(0))
     assert (only_labels["labels"] == labels[:, ::-1]).all()
@@ -148,3 +150,23 @@ def test_every_filter_keeps_kind_and_constant():
             np.testing.assert_allclose(small, picture[0, 0, 0], rtol=1e-6)
     checks = np.indices((4, 4)).sum(0)[..., None] % 2 * np.float32(1)
     np.testing.assert_allclose(transforms.filtered(checks, (0, 0, 4, 4), 2, "area"), 0.5)
+
+
+@pytest.mark.parametrize("transform", [transforms.CropResize(1), transforms.Resize((1, 1))])
+def test_each_modality_is_resampled_by_its_filter(transform):
+    numbers = np.array([[0, 1, 0], [1, 3, 1], [0, 1, 1]])
+    example = {}
+    for name, modality in modalities.MODALITIES.items():
+        if modality.spatial:
+            scaled = numbers * {"uint8": 60, "float32": 0.25, "int32": 1}[modality.dtype]
+            scaled = numbers if name in ("mask", "labels", "coarse") else scaled
+            example[name] = scaled[..., None].repeat(modality.channels, -1).astype(modality.dtype)
+    out = {k: v[0, 0, 0] for k, v in transform(example, np.random.default_rng(0)).items()}
+    for name in ("mask", "segmentation", "instance", "labels", "coarse", "parts"):
+        assert out[name] == 3, name  # the pixel in the middle, never a mixture
+    assert out["guide"] == round(8 / 9 * 60)  # the mean
+    # A triangle and a cubic over three times its radius weigh the middle more.
+    weights = np.outer((2, 3, 2), (2, 3, 2)) / 49
+    np.testing.assert_allclose(out["depth"], 0.25 * (weights * numbers).sum(), atol=1e-6)
+    for name in ("image", "drawing", "counterfactual"):
+        assert out[name] not in (180, 53, round(60 * (weights * numbers).sum())), name

@@ -12,6 +12,7 @@ import os
 import pathlib
 
 from segsynth.data.label_sets import CAMVID
+from segsynth.data.layouts import trees
 from segsynth.data.layouts.joined import Joined, by_stem, labelled
 from segsynth.errors import UserError
 
@@ -38,8 +39,7 @@ def camvid(root: str | os.PathLike[str], split: str = "train", ids: str = "publi
 
     """
     root = pathlib.Path(root)
-    if split not in SPLITS:
-        raise UserError(f"camvid has no split {split!r}, expected one of {', '.join(SPLITS)}.")
+    trees.check_split("camvid", split, SPLITS)
     if (root / "images").is_dir():
         files = _folders(root, split)
     elif any((root / f"{part}annot").is_dir() for part in PUBLISHED):
@@ -59,19 +59,13 @@ def _folders(root: pathlib.Path, split: str) -> dict[str, dict[str, pathlib.Path
     if (root / "coarse").is_dir():
         keys["coarse"] = "coarse"
     found = {key: by_stem(root / folder) for key, folder in keys.items()}
+    for key in found.keys() - {"image"}:
+        trees.report_strays(found["image"], found[key], key)
     if split == "all":
         return found
     path = root / f"{split}.txt"
-    if not path.is_file():
-        raise UserError(f"{path} does not exist, expected the ids of the split, one a line.")
-    stems = _listed(path)
-    lost = [stem for stem in stems if stem not in found["image"]]
-    if lost:
-        raise UserError(
-            f"{path} lists {lost[0]} ({len(lost)} such), for which there is no picture in "
-            f"{root / 'images'}. Add it or correct the list."
-        )
-    return found | {"image": {stem: found["image"][stem] for stem in stems}}
+    chosen = trees.pick(found["image"], _listed(path), path, root / "images")
+    return found | {"image": chosen}
 
 
 def _published(root: pathlib.Path, split: str) -> dict[str, dict[str, pathlib.Path]]:
@@ -81,19 +75,16 @@ def _published(root: pathlib.Path, split: str) -> dict[str, dict[str, pathlib.Pa
     files: dict[str, dict[str, pathlib.Path]] = {"image": {}, "labels": {}}
     for part in parts:
         images = by_stem(root / part)
+        labels = by_stem(root / f"{part}annot")
         path = root / f"{part}.txt"
-        lost = [stem for stem in _listed(path) if stem not in images] if path.is_file() else []
-        if lost:
-            raise UserError(
-                f"{path} lists {lost[0]} ({len(lost)} such), for which there is no picture in "
-                f"{root / part}. Copy it again."
-            )
+        if path.is_file():
+            trees.pick(images, _listed(path), path, root / part)
+        trees.report_strays(images, labels, "labels")
         files["image"] |= images
-        files["labels"] |= by_stem(root / f"{part}annot")
+        files["labels"] |= labels
     return files
 
 
 def _listed(path: pathlib.Path) -> list[str]:
     """The stems that a list names, one a line; of a line of two paths, the first counts."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [pathlib.PurePosixPath(line.split()[0]).stem for line in lines if line.strip()]
+    return [pathlib.PurePosixPath(line.split()[0]).stem for line in trees.listed(path)]

@@ -43,7 +43,7 @@ def celeba_hq(
     folder = root / FOLDER if (root / FOLDER).is_dir() else root
     if not (partition or lists):
         partition = "celeba" if (root / celeba_splits.MAPPING).is_file() else "inpainting"
-        _log.info("%s is divided by the partition %s", *(root, partition))
+        _log.warning("%s is divided by the partition %s", *(root, partition))
     found = numbered.by_number(folder, celeba_splits.COUNT)
     chosen = celeba_splits.choose(root, found, split, partition, lists)
     return Joined({"image": {path.stem: path for path in chosen.values()}}, {"image": Photo()})

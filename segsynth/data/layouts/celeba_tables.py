@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Int8
 
+from segsynth.data.text_files import read_lines
 from segsynth.errors import UserError
 
 _LEGAL = frozenset(("-1", "1"))
@@ -139,10 +140,6 @@ def _check_row(where: str, file: str, values: list[str], columns: int) -> None:
 
 
 def _lines(path: pathlib.Path, what: str) -> list[str]:
-    """The lines of a text file, without empty ones at its end."""
     if not path.is_file():
         raise UserError(f"{path} does not exist, expected {what}. Check the path.")
-    try:
-        return path.read_text(encoding="utf-8").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}). Copy it again.") from error
+    return read_lines(path)

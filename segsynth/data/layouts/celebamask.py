@@ -71,7 +71,7 @@ def celebamask(
     """
     trees.check_split("celebamask", split, celeba_splits.SPLITS)
     root = _root(pathlib.Path(root))
-    _check_keys(keys)
+    trees.check_keys(keys, _READERS)
     found = numbered.by_number(root / celeba_hq.FOLDER, celeba_splits.COUNT)
     chosen = celeba_splits.choose(root, found, split, partition, lists)
     files: dict[str, dict[str, Any]] = {"image": {path.stem: path for path in chosen.values()}}
@@ -99,12 +99,6 @@ def _root(root: pathlib.Path) -> pathlib.Path:
     raise UserError(
         f"{root} is no CelebAMask-HQ tree: it holds no {celeba_hq.FOLDER}/. Check the path."
     )
-
-
-def _check_keys(keys: tuple[str, ...]) -> None:
-    unknown = [key for key in keys if key not in _READERS]
-    if unknown:
-        raise UserError(f"keys holds {unknown[0]!r}, expected some of {', '.join(_READERS)}.")
 
 
 def _part_files(folder: pathlib.Path, photos: Mapping[int, pathlib.Path]) -> dict[str, PartFiles]:

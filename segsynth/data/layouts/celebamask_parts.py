@@ -7,7 +7,6 @@ the mouth lies on the skin, hair over an ear.
 """
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Mapping
 
@@ -107,10 +106,10 @@ def find_parts(folder: pathlib.Path) -> dict[int, int]:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder, expected the part masks. Check the path.")
     present: dict[int, int] = {}
-    for parent, _, names in os.walk(folder, followlinks=True):
+    for parent, names in pictures.walk(folder):
         place = pathlib.Path(parent)
         for name in names:
-            if name.endswith(".png") and not name.startswith("."):
+            if name.endswith(".png"):
                 number, part = _parsed(place, name)
                 present[number] = present.get(number, 0) | 1 << (part - 1)
     return present

@@ -9,14 +9,13 @@ val (those of test are dummies and are not read), coarse ones for train, val and
 Cordts et al. 2016; the layout as in mcordts/cityscapesScripts.
 """
 
-import logging
 import os
 import pathlib
 from collections.abc import Mapping
 
-from segsynth.data import pictures
 from segsynth.data.label_sets import CITYSCAPES
-from segsynth.data.layouts.joined import Joined, labelled
+from segsynth.data.layouts import trees
+from segsynth.data.layouts.joined import Joined, by_stem, labelled
 from segsynth.errors import UserError
 
 #: Frames of each official split.
@@ -40,7 +39,6 @@ _LAYERS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 }
 #: What follows a frame's name in its files, by modality.
 SUFFIXES: Mapping[str, str] = {key: suffix for key, (_, suffix, _) in _LAYERS.items()}
-_log = logging.getLogger(__name__)
 
 
 def cityscapes(
@@ -68,34 +66,21 @@ def cityscapes(
 
     """
     root = pathlib.Path(root)
-    if split not in PUBLISHED:
-        raise UserError(
-            f"cityscapes has no split {split!r}, expected one of {', '.join(PUBLISHED)}."
-        )
+    trees.check_split("cityscapes", split, PUBLISHED)
+    trees.check_keys(keys, _LAYERS)
     files = {}
     for key, (folder, suffix, splits) in _LAYERS.items():
         place = root / folder / split
         if key == "image" or (key in keys and split in splits and place.is_dir()):
-            files[key] = _by_name(place, suffix)
+            files[key] = by_stem(place, suffix)
     if not files["image"]:
         place = root / "leftImg8bit" / split
         raise UserError(f"{place} holds no <city>/<name>_leftImg8bit.png. Check the path.")
     _check_cities(files["image"], split)
-    if len(files["image"]) != PUBLISHED[split]:
-        _log.warning(
-            "%s: %d pictures in %s, and %d are published",
-            *(root, len(files["image"]), split, PUBLISHED[split]),
-        )
+    trees.report_count(root, split, len(files["image"]), PUBLISHED[split])
+    for key in files.keys() - {"image"}:
+        trees.report_strays(files["image"], files[key], key)
     return labelled(CITYSCAPES, files, ids)
-
-
-def _by_name(folder: pathlib.Path, suffix: str) -> dict[str, pathlib.Path]:
-    """The files of a split by their names without the suffix, sorted by city and name."""
-    return {
-        path.stem.removesuffix(suffix): path
-        for path in pictures.list_pictures(folder)
-        if path.stem.endswith(suffix)
-    }
 
 
 def _check_cities(images: Mapping[str, pathlib.Path], split: str) -> None:

@@ -48,22 +48,28 @@ class NumberedThings:
 
     def size(self, entry: tuple[pathlib.Path, pathlib.Path]) -> tuple[int, int]:
         """Height and width of both; that they are 8-bit is checked on the way."""
-        height, width = Labels(self.label_set).size(entry[0])
-        rows, columns = Labels(self.label_set).size(entry[1])
-        if (height, width) != (rows, columns):
-            raise UserError(
-                f"{entry[0]} is {height} x {width}, but its label map {entry[1]} is {rows} x "
-                f"{columns}. Make them of one size."
-            )
-        return height, width
+        size, theirs = map(Labels(self.label_set).size, entry)
+        _check_same(entry, size, theirs)
+        return size
 
     def read(self, entry: tuple[pathlib.Path, pathlib.Path]) -> Int32[np.ndarray, "H W 1"]:
         """Returns the file's number + 1 where there is an object, as its own start at 0; else 0."""
         stored, labels = map(pictures.read_labels, entry)
+        _check_same(entry, stored.shape[:2], labels.shape[:2])
         self.label_set.check(labels, str(entry[1]))
         things = self.label_set.instance_ids()[labels]
         last = stored[stored != labels].max(initial=-1)
         return np.where(things & (stored <= last + 1), stored + 1, 0).astype(np.int32)
+
+
+def _check_same(
+    entry: tuple[pathlib.Path, pathlib.Path], size: tuple[int, ...], theirs: tuple[int, ...]
+) -> None:
+    if size != theirs:
+        raise UserError(
+            f"{entry[0]} is {size[0]} x {size[1]}, but its label map {entry[1]} is {theirs[0]} x "
+            f"{theirs[1]}. Make them of one size."
+        )
 
 
 def coco_stuff(
@@ -98,6 +104,7 @@ def coco_stuff(
     """
     root = pathlib.Path(root)
     trees.check_split("coco_stuff", split, PUBLISHED)
+    trees.check_keys(keys, ("image", "labels", "instance"))
     places = _places(root, split)
     files = {key: by_stem(place) for key, place in places.items() if place.is_dir()}
     images = files["image"]

@@ -192,8 +192,12 @@ def labelled(
     return Joined(files, {key: readers[key] for key in files}, label_set, ids)
 
 
-def by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+def by_stem(folder: pathlib.Path, end: str = "") -> dict[str, pathlib.Path]:
     """Returns the pictures below a folder by stem, sorted.
+
+    Args:
+        folder: where.
+        end: of the stems; it is cut off, and other pictures are passed over.
 
     Raises:
         UserError: no such folder, or two pictures of one stem.
@@ -201,7 +205,10 @@ def by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """
     files: dict[str, pathlib.Path] = {}
     for path in pictures.list_pictures(folder):
-        if path.stem in files:
-            raise UserError(f"{files[path.stem]} and {path} have one stem. Rename or delete one.")
-        files[path.stem] = path
+        if not path.stem.endswith(end):
+            continue
+        name = path.stem.removesuffix(end)
+        if name in files:
+            raise UserError(f"{files[name]} and {path} have one stem. Rename or delete one.")
+        files[name] = path
     return files

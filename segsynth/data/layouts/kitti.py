@@ -100,5 +100,8 @@ def _benchmark(root: pathlib.Path, split: str, ids: str) -> Joined:
 def _raw(root: pathlib.Path) -> dict[str, pathlib.Path]:
     """Frames of the left colour camera by <drive>_<frame>."""
     folders = sorted(root.glob("*_*_*/*_drive_*/image_02/data"))
-    frames = (path for folder in folders for path in pictures.list_pictures(folder))
-    return {f"{path.parents[2].name}_{path.stem}": path for path in frames}
+    return {
+        f"{folder.parents[1].name}_{stem}": path
+        for folder in folders
+        for stem, path in by_stem(folder).items()
+    }

@@ -17,6 +17,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 
+from segsynth.data import pictures
 from segsynth.data.layouts import trees
 from segsynth.data.layouts.joined import SCAN_LIMIT, Joined
 from segsynth.data.layouts.readers import Photo
@@ -153,14 +154,9 @@ def _stems(folder: pathlib.Path) -> dict[str, None]:
     """Paths of all .jpg below a folder without the suffix, sorted; one walk, on plain text."""
     found: list[str] = []
     start = len(str(folder)) + 1
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for parent, files in pictures.walk(folder):
         below = f"{parent}{os.sep}"[start:].replace(os.sep, "/")
-        found += [
-            f"{below}{name[:-4]}"
-            for name in files
-            if name.endswith(".jpg") and not name.startswith(".")
-        ]
+        found += [f"{below}{name[:-4]}" for name in files if name.endswith(".jpg")]
     return dict.fromkeys(sorted(found))
 
 

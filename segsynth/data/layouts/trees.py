@@ -1,10 +1,12 @@
 """What the trees of published data sets have in common: names of splits, lists, counts."""
 
+import collections
 import logging
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from segsynth.data.text_files import read_lines
 from segsynth.errors import UserError
 
 T = TypeVar("T")
@@ -22,6 +24,18 @@ def check_split(source: str, split: str, known: Iterable[str]) -> None:
         raise UserError(f"{source} has no split {split!r}, expected one of {', '.join(known)}.")
 
 
+def check_keys(keys: Iterable[str], known: Iterable[str]) -> None:
+    """Checks the modalities that the option ``keys`` names.
+
+    Raises:
+        UserError: names those that there are.
+
+    """
+    unknown = [key for key in keys if key not in known]
+    if unknown:
+        raise UserError(f"keys holds {unknown[0]!r}, expected some of {', '.join(known)}.")
+
+
 def listed(path: pathlib.Path, cure: str = "") -> list[str]:
     """Returns the names that a list holds, one a line.
 
@@ -30,7 +44,7 @@ def listed(path: pathlib.Path, cure: str = "") -> list[str]:
         cure: what the message for a missing list adds.
 
     Raises:
-        UserError: no such list, an empty one, or a name twice.
+        UserError: no such list, one that cannot be read, an empty one, or a name twice.
 
     """
     if not path.is_file():
@@ -38,12 +52,11 @@ def listed(path: pathlib.Path, cure: str = "") -> list[str]:
         raise UserError(
             f"{path} does not exist, expected the names of the split, one a line.{more}"
         )
-    lines = path.read_text(encoding="utf-8").splitlines()
-    names = [line.strip() for line in lines if line.strip()]
+    names = [line.strip() for line in read_lines(path) if line.strip()]
     if not names:
         raise UserError(f"{path} is empty, expected the names of the split, one a line.")
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        [(twice, _)] = collections.Counter(names).most_common(1)
         raise UserError(f"{path} lists {twice} twice. Delete one of the lines.")
     return names
 
