@@ -312,5 +312,6 @@ def check_range(name: str, array: np.ndarray, *, high: int | None = None, where:
     if bad.size:
         raise UserError(
             f"{where or name} holds the value {bad.flat[0]} ({bad.size} of {array.size} values are "
-            f"outside {modality.low}..{top}). Map such values (void is often 255 or -1) to legal ones."
+            f"outside {modality.low}..{top}). Map such values (void is often 255 or -1) to legal "
+            "ones."
         )
