@@ -21,6 +21,7 @@ from segsynth.engine import images, references, sharding
 from segsynth.engine.run import Run, plain, write_json
 from segsynth.engine.tables import report
 from segsynth.errors import UserError
+from segsynth.metrics.names import name_of
 from segsynth.settings import merge
 from segsynth.system import Predictor, System
 from segsynth.types import Frozen, PRNGKey, Variables
@@ -77,8 +78,8 @@ class Evaluator:
             first = first or {name: np.asarray(drawn[name]) for name in self.system.pictures}
         if self.system.on_host:
             total = self._of_all_processes(total)
-        values = {name: float(value) for name, value in jax.device_get(total.compute()).items()}
-        return {name.replace("__", "/"): value for name, value in values.items()}, first
+        values = {key: float(value) for key, value in jax.device_get(total.compute()).items()}
+        return {name_of(key): value for key, value in values.items()}, first
 
     def _of_all_processes(self, mine: Any) -> Any:
         """Merge what each process counted on its own rows."""

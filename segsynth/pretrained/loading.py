@@ -1,7 +1,8 @@
 """Published networks by reference: ``pretrained:<name>``, and ``standin:<name>`` in their place.
 
 A stand-in is the same kind of network, small, with random weights of a fixed seed: what is written
-against one runs with the other. Its numbers mean nothing, and :func:`metric_name` says so.
+against one runs with the other. Its numbers mean nothing, and their names say so
+(`segsynth.metrics.names`).
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 from segsynth.errors import UserError
 from segsynth.pretrained.catalog import CATALOG
 from segsynth.pretrained.published import Published
+from segsynth.pretrained.quick_random import quick_key
 from segsynth.settings import unknown
 
 #: The environment variable that names the folder of imported networks.
@@ -63,17 +65,6 @@ class Loaded:
             and len(files) == len(self.sha256)
             and all(file.is_this(sha) for file, sha in zip(files, self.sha256, strict=True))
         )
-
-
-def metric_name(base: str, network: Loaded) -> str:
-    """Return the name under which a figure may appear that was computed with ``network``.
-
-    ``base``, such as "lpips" or "fid", is for the published weights alone; else it is
-    ``<base>[standin]``, or ``<base>[unlisted]`` where the catalogue does not know the weights.
-    """
-    if network.standin:
-        return f"{base}[{_STANDIN}]"
-    return base if network.published else f"{base}[unlisted]"
 
 
 def is_reference(reference: str) -> bool:
@@ -125,9 +116,7 @@ def standin(name: str, sharding: Any = None) -> Loaded:
 
 def _init(network: Loaded) -> Any:
     inputs = CATALOG[network.name].inputs
-    return lambda: network.module.init(
-        jax.random.key(0), *(jnp.zeros(x.shape, x.dtype) for x in inputs)
-    )
+    return lambda: network.module.init(quick_key(0), *(jnp.zeros(x.shape, x.dtype) for x in inputs))
 
 
 def folder() -> pathlib.Path:

@@ -159,5 +159,5 @@ def test_a_frame_that_nobody_labelled_counts_as_it_is():
 
 
 def test_a_paper_that_is_not_there_is_refused_at_once():
-    with pytest.raises(UserError, match=r"segsynth\.papers has no 'crf_coarce'; did you mean 'crf_co"):
+    with pytest.raises(UserError, match="has no 'crf_coarce'; did you mean 'crf_coarse'"):
         build(paper="crf_coarce")
