@@ -42,7 +42,8 @@ class File:
 
     def is_this(self, sha256: str) -> bool:
         """Whether a file of this sha256, 64 hexadecimal digits, is the published one."""
-        return len(self.sha256) >= _FEWEST_DIGITS and sha256.startswith(self.sha256)
+        whole = len(sha256) == 64 and set(sha256) <= set("0123456789abcdef")
+        return whole and len(self.sha256) >= _FEWEST_DIGITS and sha256.startswith(self.sha256)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import collections
 import io
 import pathlib
 import pickle
+import pickletools
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,6 +28,10 @@ _STORAGES = {
     **{"ShortStorage": np.int16, "CharStorage": np.int8, "ByteStorage": np.uint8},
     "BoolStorage": np.bool_,
 }
+#: More than any file of weights has; a pickle beyond them is made to exhaust the reader. Tuples
+#: inside each other are hashed by recursion, and memo numbers are places of an array.
+_MOST_TUPLES, _MOST_MEMO, _MOST_NODES = 10_000, 1_000_000, 1_000_000
+_MOST_PICKLE = 100 * 2**20
 _CURE = (
     "Save the state_dict alone in PyTorch, torch.save(model.state_dict(), path), if you trust the "
     "file"
@@ -48,8 +53,14 @@ def read_zip(path: pathlib.Path) -> dict[str, np.ndarray]:
             raise UserError(f"{path} was written on a big-endian machine. Save it on another.")
 
         def storage(dtype: np.dtype, key: str, size: int) -> np.ndarray:
-            return _sized(archive.read(f"{folder}data/{key}"), dtype, size, key)
+            name = f"{folder}data/{key}"
+            # Looked at before it is unpacked: a small file may unpack to a very large one.
+            if archive.getinfo(name).file_size != size * dtype.itemsize:
+                raise ValueError(f"storage {key} is not of {size} numbers")
+            return _sized(archive.read(name), dtype, size, key)
 
+        if archive.getinfo(f"{folder}data.pkl").file_size > _MOST_PICKLE:
+            raise ValueError("its pickle is larger than that of any file of weights")
         stream = io.BytesIO(archive.read(f"{folder}data.pkl"))
         return _tensors(_Unpickler(stream, path, storage).load(), path)
 
@@ -113,8 +124,16 @@ class _Sealed:
         raise ValueError(f"its pickle sets {name!r}")
 
 
-def _tensor(sealed: _Sealed, offset: int, size: tuple, stride: tuple, *_: Any) -> _Sealed:
+class _Storage(_Sealed):
+    """The numbers that tensors view; only `persistent_load` makes one."""
+
+    __slots__ = ()
+
+
+def _tensor(sealed: Any, offset: int, size: tuple, stride: tuple, *_: Any) -> _Sealed:
     """``torch._utils._rebuild_tensor_v2``: a view of a storage, whose bounds are checked."""
+    if not isinstance(sealed, _Storage):
+        raise ValueError("a tensor of what is no storage")  # the bounds of a view are not its own
     storage = sealed.value
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min((offset, *size, *stride)) < 0 or (0 not in size and last >= len(storage)):
@@ -148,11 +167,15 @@ class _Unpickler(pickle.Unpickler):
         storage: Callable[[np.dtype, str, int], np.ndarray] | None,
     ):
         super().__init__(file, encoding="utf-8")
+        self._file = file
         self._path, self._storage = path, storage
         self._read: dict[str, np.ndarray] = {}
 
     def load(self) -> Any:
         """Return the next object of the file."""
+        begin = self._file.tell()
+        _look_over(self._file)
+        self._file.seek(begin)
         try:
             return super().load()
         except (pickle.UnpicklingError, TypeError, AttributeError, IndexError) as error:
@@ -182,11 +205,25 @@ class _Unpickler(pickle.Unpickler):
             raise UserError(f"{self._path} holds views of storages, as PyTorch 0.1 wrote. {_CURE}.")
         if key not in self._read:
             self._read[key] = self._storage(np.dtype(_STORAGES[kind]), key, size)
-        return _Sealed(self._read[key])
+        return _Storage(self._read[key])
+
+
+def _look_over(file: Any) -> None:
+    """Refuse a pickle that is made to exhaust memory or the stack, before it is loaded."""
+    tuples = 0
+    for opcode, argument, _ in pickletools.genops(file):
+        tuples += "TUPLE" in opcode.name
+        too_far = "PUT" in opcode.name and int(argument) > _MOST_MEMO
+        if tuples > _MOST_TUPLES or too_far or opcode.name in ("ADDITEMS", "FROZENSET"):
+            raise ValueError(f"its pickle has more or other {opcode.name} than weights need")
 
 
 def _tensors(root: Any, path: pathlib.Path) -> dict[str, np.ndarray]:
-    found = dict(_leaves(root, ""))
+    found: dict[str, np.ndarray] = {}
+    for name, tensor in _leaves(root, "", [0]):
+        if name in found:
+            raise ValueError(f"it has two tensors {name!r}")
+        found[name] = tensor
     if not found:
         raise UserError(f"{path} holds no tensors but {type(root).__name__}. {_CURE}.")
     if all(name.startswith("state_dict.") for name in found):
@@ -194,7 +231,10 @@ def _tensors(root: Any, path: pathlib.Path) -> dict[str, np.ndarray]:
     return found
 
 
-def _leaves(node: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
+def _leaves(node: Any, name: str, seen: list[int]) -> Iterator[tuple[str, np.ndarray]]:
+    seen[0] += 1
+    if seen[0] > _MOST_NODES:
+        raise ValueError("its pickle holds more than weights need")
     if isinstance(node, _Sealed) and isinstance(node.value, np.ndarray):
         yield name, node.value
     parts: Any = {}
@@ -203,4 +243,4 @@ def _leaves(node: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
     elif isinstance(node, list | tuple):
         parts = dict(enumerate(node))
     for key, value in parts.items():
-        yield from _leaves(value, f"{name}.{key}" if name else str(key))
+        yield from _leaves(value, f"{name}.{key}" if name else str(key), seen)

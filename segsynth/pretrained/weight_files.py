@@ -10,6 +10,7 @@ import math
 import os
 import pathlib
 import zipfile
+import zlib
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +27,7 @@ _TYPES = {
 #: What readers raise where the bytes make no sense.
 _DAMAGES = (
     *(zipfile.BadZipFile, EOFError, ValueError, TypeError, KeyError),
-    *(OverflowError, RecursionError, MemoryError, NotImplementedError, OSError),
+    *(OverflowError, RuntimeError, MemoryError, OSError, zlib.error),
 )
 _LONGEST_HEADER = 100 * 2**20
 _CURE = "Check that it is the file of weights, and bring it again"

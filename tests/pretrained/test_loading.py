@@ -85,6 +85,7 @@ def test_how_much_of_a_sha256_must_be_known():
     assert File("u", sha).is_this(sha) and File("u", sha[:8]).is_this(sha)
     assert not File("u", sha[:7]).is_this(sha) and not File("u").is_this(sha)
     assert not File("u", sha[1:9]).is_this(sha)
+    assert not File("u", sha[:8]).is_this(sha[:8]) and not File("u", sha[:8]).is_this("é" * 64)
 
 
 def test_references_that_name_nothing(monkeypatch, tmp_path):

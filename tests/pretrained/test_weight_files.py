@@ -130,8 +130,72 @@ def test_a_tensor_stays_inside_its_storage(tmp_path):
     ]:
         with pytest.raises(UserError, match="past its storage of 4"):
             read_tensors(archive(path, float_tensor(size, stride, offset), data))
-    with pytest.raises(UserError, match="storage 0 has 16 bytes, expected 400"):
+    with pytest.raises(UserError, match="storage 0 is not of 100 numbers"):
         read_tensors(archive(path, float_tensor((1,), (1,), count=100), data))
+
+
+def test_a_tensor_is_no_storage(tmp_path):
+    # A view with strides of 0 claims more numbers than there are; a view of it would read beyond.
+    rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n("
+    whole = float_tensor((2000,), (0,), count=1)
+    inner = whole[whole.index(rebuild) : -2]
+    data = b"\x80\x02}X\x01\x00\x00\x00w" + rebuild + inner + b"I0\n(I2000\nt(I1\nt\x89NtRs."
+    with pytest.raises(UserError, match="a tensor of what is no storage"):
+        read_tensors(archive(tmp_path / "w.pth", data, [("0", b"\0\0\0\0")]))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x80\x02}K\x01" + b"\x85" * 400_000 + b"K\x02s.", "more or other TUPLE1"),
+        (b"\x80\x02}r\xff\xff\xff\x0f.", "more or other LONG_BINPUT"),
+        (b"\x80\x04\x8f(K\x01\x90.", "more or other ADDITEMS"),
+    ],
+)
+def test_a_pickle_that_would_exhaust_the_reader(data, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        read_tensors(archive(tmp_path / "w.pth", data))
+
+
+def test_a_list_that_doubles_has_an_end(tmp_path):
+    node = [np.float32(0).item()]
+    for _ in range(64):
+        node = [node, node]
+    with pytest.raises(UserError, match="holds more than weights need"):
+        read_tensors(archive(tmp_path / "w.pth", pickle.dumps(node, 2)))
+
+
+def test_a_storage_that_unpacks_to_more_is_not_unpacked(tmp_path):
+    path = tmp_path / "w.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/data.pkl", float_tensor((4,), (1,)))
+        file.writestr("archive/data/0", bytes(1_000_000))
+    with pytest.raises(UserError, match="storage 0 is not of 4 numbers"):
+        read_tensors(path)
+
+
+def test_two_tensors_of_one_name(tmp_path):
+    one = float_tensor((4,), (1,))
+    tensor_of = one[one.index(b"ctorch._utils") : -2]
+    key = b"X\x03\x00\x00\x00a.b"
+    nested = b"X\x01\x00\x00\x00a}X\x01\x00\x00\x00b" + tensor_of + b"s"
+    data = b"\x80\x02}" + key + tensor_of + b"s" + nested + b"s."
+    with pytest.raises(UserError, match=r"two tensors 'a\.b'"):
+        read_tensors(archive(tmp_path / "w.pth", data, [("0", bytes(16))]))
+
+
+def test_a_damaged_compressed_npz_is_one_line(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez_compressed(path, a=np.arange(1000.0))
+    whole = bytearray(path.read_bytes())
+    for place in range(60, len(whole), 41):
+        bad = whole.copy()
+        bad[place] ^= 0xFF
+        path.write_bytes(bad)
+        try:
+            read_tensors(path)
+        except UserError as error:
+            assert "\n" not in str(error)
 
 
 def test_a_pickle_changes_nothing_of_what_it_is_given(tmp_path):
