@@ -65,9 +65,9 @@ def _mean(values: Float[Array, " classes"]) -> Float[Array, ""]:
 class Confusion(clu.metrics.Metric):
     """One confusion matrix of the whole data set; counts are exact.
 
-    ``compute`` gives ``accuracy`` (share of right pixels), ``mean_recall``, ``mean_iou`` (means
-    over the classes that occur) and, for each class, ``recall`` and ``iou``, NaN where nothing of
-    the class was seen or, for ``iou``, predicted.
+    ``compute`` gives ``accuracy`` (share of right pixels) and, for each class, ``recall`` and
+    ``iou``, NaN where nothing of the class was seen or, for ``iou``, predicted; ``mean_recall`` and
+    ``mean_iou`` are their means over the classes that have a number.
     """
 
     counts: ExactSum
