@@ -73,9 +73,13 @@ def test_perceptual_and_feature_matching():
     np.testing.assert_allclose(features.perceptual(fake, real, (0.5, 2.0)), 0.5 + 6.0)
     with pytest.raises(ValueError):
         features.perceptual(fake, real, (1.0,))
-    scales = features.feature_matching([(*fake, jnp.zeros(9)), fake], [(*real, jnp.ones(9)), real])
+    scales = features.feature_matching(
+        [(*fake, jnp.zeros((1, 9))), fake], [(*real, jnp.ones((1, 9))), real]
+    )
     np.testing.assert_allclose(scales, ((1 + 3) + 1) / 2)
-    slope = jax.grad(lambda r: features.perceptual([jnp.ones(3)], [r], (1.0,)))(jnp.zeros(3))
+    slope = jax.grad(lambda r: features.perceptual([jnp.ones((1, 3))], [r], (1.0,)))(
+        jnp.zeros((1, 3))
+    )
     assert not slope.any()
 
 
