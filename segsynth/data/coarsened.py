@@ -6,13 +6,12 @@ import hashlib
 import numpy as np
 
 from segsynth.data.coarsen import Coarsening, coarsen
-from segsynth.data.label_sets import LabelSet
-from segsynth.data.sources import Source
+from segsynth.data.derived import Derived
 from segsynth.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Coarsened:
+class Coarsened(Derived):
     """Gives each example ``coarse``, made at the size of the file, in place of its own if any.
 
     The draws belong to the seed and the example's name: a picture has the same coarse labels at
@@ -29,7 +28,6 @@ class Coarsened:
 
     """
 
-    source: Source
     seed: int = 0
     settings: Coarsening = Coarsening()
 
@@ -50,19 +48,6 @@ class Coarsened:
     def unlabelled(self) -> int:
         """The number of no label in ``labels`` and ``coarse``."""
         return self.source.unlabelled
-
-    @property
-    def label_set(self) -> LabelSet | None:
-        """The table of the source's label maps, if it has one."""
-        return getattr(self.source, "label_set", None)
-
-    @property
-    def ids(self) -> str:
-        """How label maps number the classes: "published" or "train"."""
-        return getattr(self.source, "ids", "published")
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         example = self.source[index]

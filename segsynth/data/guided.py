@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 
 from segsynth.data import guides
-from segsynth.data.label_sets import CELEBAMASK, LabelSet
-from segsynth.data.sources import Source
+from segsynth.data.derived import Derived
+from segsynth.data.label_sets import CELEBAMASK
 from segsynth.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Guided:
+class Guided(Derived):
     """Gives each example ``guide``, drawn at the size of the file (`segsynth.data.guides`).
 
     Drawn before anything is resampled, so that thin parts keep their share of a pixel: ``guide`` is
@@ -26,7 +26,6 @@ class Guided:
 
     """
 
-    source: Source
     attribute: str
 
     def __post_init__(self) -> None:
@@ -41,24 +40,6 @@ class Guided:
     def provides(self) -> tuple[str, ...]:
         """Modality names of an example."""
         return (*self.source.provides, "guide")
-
-    @property
-    def label_set(self) -> LabelSet | None:
-        """The table of the source's label maps, if it has one."""
-        return getattr(self.source, "label_set", None)
-
-    @property
-    def ids(self) -> str:
-        """How label maps number the classes: "published" or "train"."""
-        return getattr(self.source, "ids", "published")
-
-    @property
-    def attribute_names(self) -> tuple[str, ...]:
-        """Names of the elements of ``attributes``."""
-        return getattr(self.source, "attribute_names", ())
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         example = self.source[index]
