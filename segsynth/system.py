@@ -153,19 +153,6 @@ class Diagnosable(Protocol):
 
 
 @runtime_checkable
-class Calibrating(Protocol):
-    """A system whose statistics are estimated anew once training has ended, for its averaged
-    parameters; ``train.calibration`` says on how many batches.
-    """
-
-    def calibrate(
-        self, state: TrainState, frozen: Frozen, batch: Batch, key: PRNGKey
-    ) -> TrainState:
-        """Return the state after one more batch of the estimate."""
-        ...
-
-
-@runtime_checkable
 class Exporter(Protocol):
     """A system whose result is more than a checkpoint: a run keeps it as parameters.json."""
 

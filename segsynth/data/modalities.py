@@ -190,21 +190,6 @@ _TABLE = (
         choices=("background", "foreground"),
     ),
     _scalar(
-        "value",
-        "int32",
-        1,
-        doc="what an attribute is set to: 1 = the face has it",
-        default=1,
-        choices=("0", "1"),
-    ),
-    _scalar(
-        "strength",
-        "float32",
-        1,
-        doc="how much of an edit is made, from 0 = nothing to 1 = all of it",
-        default=1,
-    ),
-    _scalar(
         "subject",
         "int32",
         254,
