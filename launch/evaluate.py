@@ -30,7 +30,7 @@ def parser() -> cli.Flags:
         default="",
         metavar="DIR",
         help="<run>/eval/<data>-<split>-<step>, runs/<config>/<data>-<split>, or "
-        "runs/folders/<real>-<fake>",
+        "runs/folders/<real>-<fake>, where figures of other settings are not replaced",
     )
     flags.add_argument(
         "--data-root", default="", metavar="DIR", help="evaluate on this folder instead"

@@ -15,7 +15,7 @@ import jax
 
 from segsynth import folder_pictures
 from segsynth.engine import digests, imported, sharding
-from segsynth.engine.run import write_json
+from segsynth.engine.run import differences, read_json, write_json
 from segsynth.errors import UserError
 from segsynth.folder_pictures import Folder
 from segsynth.folder_scores import (
@@ -65,6 +65,9 @@ def score_folders(
 ) -> dict[str, Any]:
     """Compare two folders; prints a table and writes ``<output>/folders.json``.
 
+    The figures of an earlier call are replaced if it was asked the same of the same folders, and
+    else kept: this one is refused.
+
     Args:
         real: folder of true pictures, subfolders included.
         fake: folder of made ones.
@@ -73,7 +76,7 @@ def score_folders(
             ``metrics`` has one of `OF_PAIRS`.
         features: ``pretrained:`` or ``standin:`` and the network of the features; by default
             inception_fid, its stand-in where it has not been imported.
-        lpips: the same for LPIPS; lpips_alex by default.
+        lpips: the same for LPIPS, lpips_alex by default.
         resize: resample all to squares of this side first; 0 = not.
         output: folder of the results; ``runs/folders/<real>-<fake>`` by default.
         per_device: pictures of each folder that a device holds at once.
@@ -83,10 +86,13 @@ def score_folders(
 
     Raises:
         UserError: an unknown metric; what `folder_pictures` finds wrong with the folders; too few
-            pictures for a metric; a network that cannot be had.
+            pictures for a metric; a network that cannot be had, or that no metric asks for; figures
+            of another call where these are to be written.
 
     """
     metrics, paired = _asked(metrics, paired)
+    _check_needed("features", features, metrics, OF_FEATURES)
+    _check_needed("lpips", lpips, metrics, ("lpips",))
     if resize < 0:
         raise UserError(f"--resize {resize}; expected the side of a square in pixels, or 0")
     plan, described, judge = sharding.plan(), None, None
@@ -96,15 +102,19 @@ def score_folders(
         judge = _network(lpips, tuple(LPIPS_NETWORKS), "lpips")
     folders = tuple(folder_pictures.listed(pathlib.Path(path)) for path in (real, fake))
     _check(folders, metrics, paired, judge, resize)
+    name = "-".join(folder.path.resolve().name for folder in folders)
+    file = pathlib.Path(output or f"runs/folders/{name}").absolute() / "folders.json"
+    settings = _settings(folders, metrics, paired, resize, described, judge)
+    again = _replaces(file, settings)
     scorer = Scorer(metrics, _loaded(described, plan), _loaded(judge, plan), plan)
     values = scores(scorer, folders, paired=paired, resize=resize, per_device=per_device)
     figures = _figures(values, scorer, [len(folder.files) for folder in folders])
-    record = _record(figures, protocol(scorer, folders, paired, resize), scorer, folders)
-    name = "-".join(folder.path.resolve().name for folder in folders)
-    file = pathlib.Path(output or f"runs/folders/{name}").absolute() / "folders.json"
+    lines = protocol(scorer, folders, paired, resize)
+    record = {**_record(figures, lines, scorer, folders), "settings": settings}
     if jax.process_index() == 0:
         write_json(file, record)  # makes the folder
-        log.info("%s\n\n%s\nwrote %s", table(figures), "\n".join(record["protocol"]), file)
+        log.info("%s\n\n%s", table(figures), "\n".join(lines))
+        log.info("wrote %s%s", file, ", in place of its former figures" if again else "")
     return record
 
 
@@ -122,6 +132,47 @@ def _asked(metrics: Sequence[str], paired: bool | None) -> tuple[tuple[str, ...]
     return ordered, any_of(ordered, OF_PAIRS) if paired is None else paired
 
 
+def _check_needed(flag: str, given: str, metrics: Sequence[str], readers: Sequence[str]) -> None:
+    """Refuse a network that nothing would be computed with."""
+    if given and not any_of(metrics, readers):
+        raise UserError(
+            f"--{flag} {given} goes with --metrics {' or '.join(readers)}, and asked for is "
+            f"{','.join(metrics)}; add one, or leave --{flag} out"
+        )
+
+
+def _settings(
+    folders: Sequence[Folder],
+    metrics: Sequence[str],
+    paired: bool,
+    resize: int,
+    described: Loaded | None,
+    judge: Loaded | None,
+) -> dict[str, Any]:
+    """Return what was asked for: what else the figures depend on are the pictures."""
+    return {
+        "real": str(folders[0].path.resolve()),
+        "fake": str(folders[1].path.resolve()),
+        "metrics": ",".join(metrics),
+        "paired": paired,
+        "resize": resize,
+        "features": described and _weights(described),
+        "lpips": judge and _weights(judge),
+    }
+
+
+def _replaces(file: pathlib.Path, settings: Mapping[str, Any]) -> bool:
+    """Whether there are figures of the same settings; refuse to lose those of others."""
+    before = read_json(file)
+    if before is None:
+        return False
+    if found := differences(before.get("settings", {}), settings, free=()):
+        raise UserError(
+            f"{file} holds figures of other settings ({found[0]}); give another --output"
+        )
+    return True
+
+
 def _network(asked: str, allowed: Sequence[str], flag: str) -> Loaded:
     """Return a network without its variables; if none is asked for, the first of ``allowed``, or
     its stand-in.
@@ -129,7 +180,7 @@ def _network(asked: str, allowed: Sequence[str], flag: str) -> Loaded:
     reference = asked
     if not asked:
         default = allowed[0]
-        there = os.environ.get(loading.FOLDER) and (loading.folder() / default).is_dir()
+        there = os.environ.get(loading.FOLDER) and loading.place(default).is_dir()
         reference = f"{'pretrained' if there else 'standin'}:{default}"
         if not there:
             log.warning(

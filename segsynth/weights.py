@@ -44,13 +44,15 @@ def import_weights(
         ``<output>/<network>``.
 
     Raises:
-        UserError: an unknown network; a file that is missing, of another sha256, no file of
-            weights; a tensor too many or too few, named.
+        UserError: an unknown network; no folder; a file that is missing, of another sha256, no
+            file of weights; one to fetch whose sha256 nobody published, before it is fetched; a
+            tensor too many or too few, named.
 
     """
     row = loading.find(network)
-    folder = pathlib.Path(output).absolute() if output else loading.folder()
-    paths = _given(row, files) if files else _kept(row, folder / _FILES / network, fetch)
+    folder = _folder(row, output, show_files=not files and not fetch)
+    kept = [folder / _FILES / network / file.name for file in row.files]
+    paths = _given(row, files) if files else _kept(row, kept, fetch, allow_unlisted)
     shas = [sha256(path) for path in paths]
     if not allow_unlisted:
         for path, file, found in zip(paths, row.files, shas, strict=True):
@@ -81,7 +83,7 @@ def table() -> str:
     lines = []
     for row in CATALOG.values():
         lines += [f"{row.name}: {row.doc}", f"  licence: {row.licence}"]
-        lines += [f"  {file.url}  sha256 {file.sha256 or 'unknown'}" for file in row.files]
+        lines += [f"  {file.source}  sha256 {file.sha256 or 'unknown'}" for file in row.files]
     return "\n".join(lines)
 
 
@@ -97,18 +99,51 @@ def _given(row: Published, files: Sequence[str]) -> list[pathlib.Path]:
     return [pathlib.Path(file) for file in files]
 
 
-def _kept(row: Published, folder: pathlib.Path, fetch: bool) -> list[pathlib.Path]:
-    """Return the files in the folder, fetched if asked for."""
-    paths = [folder / file.name for file in row.files]
-    for file, path in zip(row.files, paths, strict=True):
-        if fetch:
-            download(file, path)
-        elif not path.exists():
+def _folder(row: Published, output: str, *, show_files: bool) -> pathlib.Path:
+    """Return the folder of imported networks; where none is named, say what the network needs."""
+    if output:
+        return pathlib.Path(output).absolute()
+    if os.environ.get(loading.FOLDER):
+        return loading.folder()
+    cure = (
+        f"{loading.FOLDER}, the folder of imported networks, is not set: set it, or name the "
+        "folder with --output"
+    )
+    place = pathlib.Path(f"${loading.FOLDER}", _FILES, row.name)
+    paths = [place / file.name for file in row.files]
+    raise UserError(f"{_needed(row, paths)}; {cure}" if show_files else cure)
+
+
+def _kept(
+    row: Published, paths: Sequence[pathlib.Path], fetch: bool, allow_unlisted: bool
+) -> Sequence[pathlib.Path]:
+    """Return the files at ``paths``, fetched if asked for."""
+    missing = [f for f, path in zip(row.files, paths, strict=True) if not path.exists()]
+    if missing and not fetch:
+        raise UserError(_needed(row, paths))
+    for file in missing:
+        if not (file.sha256 or file.member or allow_unlisted):
             raise UserError(
-                f"{row.name} needs {file.name}: {by_hand(file, path)}, or give it with --file, "
-                "or let --download fetch it"
+                f"{row.name} was not fetched: nobody published the sha256 of {file.name}, so what "
+                f"comes from {file.url} cannot be checked; take it all the same with "
+                "--allow-unlisted: figures computed with it will be called unlisted"
             )
+    for file, path in zip(row.files, paths, strict=True):
+        download(file, path)
     return paths
+
+
+def _needed(row: Published, paths: Sequence[pathlib.Path]) -> str:
+    """Say which files are missing, where from, where to, and how else they can be given."""
+    missing = [(f, path) for f, path in zip(row.files, paths, strict=True) if not path.exists()]
+    names = " and ".join(file.name for file, _ in missing)
+    ways = [by_hand(file, path) for file, path in missing]
+    ways.append(f"or give {'it' if len(row.files) == 1 else 'all its files'} with --file")
+    if not any(file.member for file, _ in missing):
+        ways.append("or let --download fetch it")
+    if not all(file.sha256 for file, _ in missing):
+        ways[-1] += "; add --allow-unlisted, for nobody published its sha256"
+    return f"{row.name} needs {names}: {', '.join(ways)}"
 
 
 def _check(path: pathlib.Path, file: File, found: str) -> None:

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import shutil
+import tempfile
 
 import flax.linen as nn
 import jax
@@ -42,16 +43,17 @@ class Means(nn.Module):
         return {"avgpool": nn.relu(nn.Dense(6, name="out")(x))}
 
 
+def small_features():
+    """The catalogue's row of Inception with a stand-in that is quickly had."""
+    shape = jax.ShapeDtypeStruct((1, 299, 299, 3), jnp.float32)
+    return dataclasses.replace(CATALOG["inception_fid"], standin=Means, inputs=(shape,))
+
+
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """The stand-ins of these tests: no weights imported, and features that are quickly had."""
+    """The stand-ins of these tests: no weights imported, and small features."""
     monkeypatch.delenv("SEGSYNTH_WEIGHTS", raising=False)
-    row = dataclasses.replace(
-        CATALOG["inception_fid"],
-        standin=Means,
-        inputs=(jax.ShapeDtypeStruct((1, 299, 299, 3), jnp.float32),),
-    )
-    monkeypatch.setitem(CATALOG, "inception_fid", row)
+    monkeypatch.setitem(CATALOG, "inception_fid", small_features())
 
 
 def arrays(count=7, seed=0, side=SIDE):
@@ -79,7 +81,9 @@ def pair(tmp_path):
 
 
 def scored(pair, tmp_path, **options):
-    return score_folders(*pair, output=tmp_path / "out", **options)["metrics"]
+    """The figures, in a folder of their own: those of other settings are not replaced."""
+    output = tempfile.mkdtemp(dir=tmp_path, prefix="out")
+    return score_folders(*pair, output=output, **options)["metrics"]
 
 
 def features(images):
@@ -112,15 +116,33 @@ def test_crops_of_photographs_from_the_command_line(launch, tmp_path, test_data)
     assert record["folders"]["real"]["left_out"] == ["README.md"]
 
 
-def test_the_figures_are_those_of_numpy(pair, tmp_path):
-    real = arrays()
-    fake = noisy(real)
-    found = scored(pair, tmp_path, metrics=("frechet", "psnr"))
-    moments = [(x.mean(0), np.cov(x, rowvar=False)) for x in map(features, (real, fake))]
-    expected = frechet_distance(*moments[0], *moments[1])
-    assert found["frechet[standin]"] == pytest.approx(expected, rel=1e-3)
-    errors = ((np.float64(real) - fake) ** 2).mean((1, 2, 3))
-    assert found["psnr"] == pytest.approx((10 * np.log10(255**2 / errors)).mean(), abs=1e-4)
+def test_figures_of_other_settings_are_not_replaced(launch, pair, tmp_path, monkeypatch):  # noqa: F811
+    """By default, and where ``--output`` says; the same command is free to run again."""
+    monkeypatch.chdir(tmp_path)
+    for output, more in (("runs/folders/real-fake", ()), ("out", ("--output", "out"))):
+        ask = functools.partial(launch, "evaluate", "--folders", *pair, "--metrics")
+        file = tmp_path / output / "folders.json"
+        assert ask("psnr", *more)[1][-1] == f"wrote {file}"
+        write(pair[1], noisy(arrays(1), seed=2 if more else 3), ["00"])
+        before = file.read_text()
+        code, lines = ask("psnr", *more)
+        assert code == 0 and lines[-1] == f"wrote {file}, in place of its former figures"
+        kept = file.read_text()
+        assert json.loads(kept)["metrics"] != json.loads(before)["metrics"]
+        different = f"{file} holds figures of other settings (metrics: psnr -> psnr,ssim)"
+        _refused(ask("psnr,ssim", *more), different, "give another --output")
+        _refused(ask("psnr", "--resize", "16", *more), "(resize: 0 -> 16)")
+        assert file.read_text() == kept
+    other = write(tmp_path / "elsewhere" / "real", arrays(seed=5))
+    outcome = launch("evaluate", "--folders", other, pair[1], "--metrics", "psnr")
+    _refused(outcome, f"(real: {pair[0]} -> {other})")
+
+
+def test_figures_of_other_weights_are_not_replaced(pair, tmp_path):
+    asked = dict(metrics=["lpips"], output=tmp_path / "out")
+    score_folders(*pair, **asked)
+    with pytest.raises(UserError, match=r"\(lpips: standin:lpips_alex, .* -> standin:lpips_sq"):
+        score_folders(*pair, **asked, lpips="standin:lpips_squeeze")
 
 
 def test_a_folder_and_itself(pair, tmp_path):
@@ -251,6 +273,17 @@ def _tiny(pair):
         (None, ("--features", "standin:vgg19"), ("--features standin:vgg19", "inception_fid")),
         (None, ("--features", "pretrained:inception_fid"), ("SEGSYNTH_WEIGHTS", "not set")),
         (None, ("--lpips", "lpips_alex"), ("'lpips_alex' names no network",)),
+        (
+            None,
+            ("--lpips", "standin:lpips_vgg", "--metrics", "psnr,ssim"),
+            ("--lpips standin:lpips_vgg goes with --metrics lpips", "asked for is psnr,ssim"),
+        ),
+        (None, ("--unpaired", "--lpips", "standin:lpips_vgg"), ("asked for is frechet,kid",)),
+        (
+            None,
+            ("--features", "standin:inception_v3", "--metrics", "psnr"),
+            ("--features standin:inception_v3 goes with --metrics frechet or kid or pids",),
+        ),
         (None, ("--phase", "x"), ("--phase goes with --run and --config only",)),
         (None, ("--run", "x"), ("give --run",)),
         (None, ("stray",), ("unexpected argument 'stray'",)),

@@ -28,7 +28,8 @@ def save(
 ) -> pathlib.Path:
     """Keep a network in ``folder/<name>``, whole or not at all, in place of what was there.
 
-    ``files`` are ``name`` and ``sha256`` of what it was imported from. Returns ``folder/<name>``.
+    Killed at any time, it leaves what was there before or the new one to be found. ``files`` are
+    ``name`` and ``sha256`` of what it was imported from. Returns ``folder/<name>``.
     """
     place, fresh = folder / name, folder / f".{name}.partial"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -41,9 +42,21 @@ def save(
         checkpoints.save(0, state)
     record = {"network": name, "files": list(files), "variables": digests.digest(arrays)}
     write_json(fresh / loading.MANIFEST, record)
-    shutil.rmtree(place, ignore_errors=True)
-    fresh.rename(place)
+    _replace(place, fresh, loading.set_aside(folder, name))
     return place
+
+
+def _replace(place: pathlib.Path, fresh: pathlib.Path, before: pathlib.Path) -> None:
+    """Rename ``fresh`` to ``place``; what was there lies at ``before`` until that is done.
+
+    Where an earlier replacement was killed in between, nothing is at ``place``, and what it left at
+    ``before`` is kept until the new one is there.
+    """
+    if place.exists():
+        shutil.rmtree(before, ignore_errors=True)
+        place.rename(before)
+    fresh.rename(place)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def load(reference: str, sharding: Any = None) -> Loaded:
@@ -64,7 +77,7 @@ def load(reference: str, sharding: Any = None) -> Loaded:
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
         loading.abstract(network),
     )
-    place = loading.folder() / network.name
+    place = loading.place(network.name)
     with Checkpoints(place / _CHECKPOINTS, read_only=True) as checkpoints:
         variables, _ = checkpoints.network(network.name, shapes)
     if digests.digest(variables) != loading.manifest(network.name)["variables"]:

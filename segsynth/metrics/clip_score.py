@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Integer
 
+from segsynth.metrics.names import Network, collected, figure_name
 from segsynth.metrics.segmentation import Entry
 from segsynth.types import Array
 
@@ -158,13 +159,13 @@ class ControlledClipScore(clu.metrics.Metric):
         return {f"{row}clip_{c}": values[c] for row, values in rows.items() for c in COLUMNS}
 
 
-def clip_scores(metric: ControlledClipScore, suffix: str = "") -> dict[str, clu.metrics.Metric]:
+def clip_scores(network: Network, metric: ControlledClipScore) -> dict[str, clu.metrics.Metric]:
     """Return each number as a metric for a collection, `ROWS` times `COLUMNS` of them.
 
-    Args:
-        metric: of a batch.
-        suffix: put after each name, such as "[standin]" for a network without published weights.
-
+    They are called ``<row>clip_<column>`` if ``network``, whose features these are, earns it, else
+    ``<row>caption_<column>`` with a mark (`segsynth.metrics.names.figure_name`).
     """
-    names = [f"{row}clip_{column}" for row in ROWS for column in COLUMNS]
-    return {name + suffix: Entry(metric, name) for name in names}
+    columns = {f"clip_{column}": figure_name(f"clip_{column}", network) for column in COLUMNS}
+    return collected(
+        {f"{row}{name}": Entry(metric, row + key) for row in ROWS for key, name in columns.items()}
+    )

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from segsynth.metrics.exact import ExactSum
+from segsynth.metrics.names import Network, collected, figure_name
 from segsynth.metrics.segmentation import Entry
 from segsynth.types import Array
 
@@ -126,9 +127,15 @@ def _interval(values: Float[np.ndarray, " r"]) -> np.ndarray:
     return np.percentile(known, _PERCENTILES) if len(known) else np.full(2, np.nan)
 
 
-def editing_scores(metric: EditingAccuracy, name: str) -> dict[str, clu.metrics.Metric]:
-    """Return the accuracy as ``name``, and all else that it computes as ``<name>__<what>``."""
+def editing_scores(judge: Network, metric: EditingAccuracy) -> dict[str, clu.metrics.Metric]:
+    """Return the accuracy and all else that it computes, ``<name>/<what>``, for a collection.
+
+    The name is never ``editing_accuracy``, that of the paper's judge, which nobody has published:
+    by a classifier of one's own (`segsynth.metrics.names.Trained`) it is
+    ``edits_reached[unlisted]``.
+    """
+    name = figure_name("editing_accuracy", judge)
     others = ("to_on", "to_off", "balanced", "low", "high", "balanced_low", "balanced_high")
     counts = ("n", "n_on", "n_off")
-    entries = {f"{name}__{key}": Entry(metric, key) for key in (*others, *counts)}
-    return {name: Entry(metric, "accuracy")} | entries
+    entries = {f"{name}/{key}": Entry(metric, key) for key in (*others, *counts)}
+    return collected({name: Entry(metric, "accuracy")} | entries)

@@ -86,6 +86,29 @@ class FeatureRows:
         return np.ascontiguousarray(np.asarray(self.rows)[:count])
 
 
+@flax.struct.dataclass
+class FeatureTables(clu.metrics.Metric):
+    """Rows of features of real and of made examples; what is computed of them, a subclass says."""
+
+    real: FeatureRows
+    fake: FeatureRows
+
+    @classmethod
+    def of(
+        cls,
+        real: Float[Array, "b d"],
+        fake: Float[Array, "b d"],
+        valid: Float[Array, " b"] | Bool[Array, " b"],
+        capacity: int,
+    ) -> "FeatureTables":
+        """Take the examples where ``valid`` is 1; ``capacity`` at most in all."""
+        return cls(*(FeatureRows.of(x, valid, capacity) for x in (real, fake)))
+
+    def merge(self, other: "FeatureTables") -> "FeatureTables":
+        """Put the rows together."""
+        return self.replace(real=self.real + other.real, fake=self.fake + other.fake)
+
+
 def sorted_rows(*tables: np.ndarray) -> tuple[np.ndarray, ...]:
     """Order the rows of tables of equal length by their bytes, the same order for all.
 

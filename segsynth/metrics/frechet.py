@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from segsynth.errors import UserError
 from segsynth.metrics.examples import Examples
 from segsynth.metrics.moments import FeatureMoments
+from segsynth.metrics.names import Network, collected, figure_of
 from segsynth.types import Array
 
 
@@ -105,10 +106,21 @@ class FrechetDistance(clu.metrics.Metric):
 
 
 def frechet_scores(
-    name: str,
+    published: str,
+    network: Network,
     real: Float[Array, "b d"],
     fake: Float[Array, "b d"],
     valid: Float[Array, " b"],
 ) -> dict[str, clu.metrics.Metric]:
-    """Return the distance as ``name``, which says whose features these are, and ``<name>__n``."""
-    return {name: FrechetDistance.of(real, fake, valid), f"{name}__n": Examples.of(valid)}
+    """Return the distance and the number of examples, to put into a collection.
+
+    They are called ``published``, "fid", and ``fid/n`` if ``network``, whose features these are,
+    earns it (`segsynth.metrics.names.figure_name`).
+
+    Raises:
+        UserError: ``published`` is another metric's name.
+
+    """
+    name = figure_of("frechet", published, network)
+    metric = FrechetDistance.of(real, fake, valid)
+    return collected({name: metric, f"{name}/n": Examples.of(valid)})

@@ -11,10 +11,11 @@ from typing import Any
 import clu.metrics
 import flax.struct
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from segsynth.errors import UserError
-from segsynth.metrics.examples import FeatureRows, sorted_rows
+from segsynth.metrics.examples import FeatureTables, sorted_rows
+from segsynth.metrics.names import Network, collected, figure_of
 from segsynth.metrics.segmentation import Entry
 from segsynth.types import Array
 
@@ -74,32 +75,15 @@ def _draw(rng: np.random.Generator, n: int, m: int, size: int) -> tuple[np.ndarr
 
 
 @flax.struct.dataclass
-class KernelDistance(clu.metrics.Metric):
+class KernelDistance(FeatureTables):
     """Kernel distance of two sets of features, over the data set.
 
     ``compute`` gives ``mean`` and ``std`` over the subsets (0 for one), in float64, on the host.
     """
 
-    real: FeatureRows
-    fake: FeatureRows
     subsets: int = flax.struct.field(pytree_node=False, default=SUBSETS)
     size: int = flax.struct.field(pytree_node=False, default=SUBSET_SIZE)
     seed: int = flax.struct.field(pytree_node=False, default=0)
-
-    @classmethod
-    def of(
-        cls,
-        real: Float[Array, "b d"],
-        fake: Float[Array, "b d"],
-        valid: Float[Array, " b"] | Bool[Array, " b"],
-        capacity: int,
-    ) -> "KernelDistance":
-        """Take the features where ``valid`` is 1; ``capacity`` examples at most in all."""
-        return cls(*(FeatureRows.of(x, valid, capacity) for x in (real, fake)))
-
-    def merge(self, other: "KernelDistance") -> "KernelDistance":
-        """Put the rows together."""
-        return self.replace(real=self.real + other.real, fake=self.fake + other.fake)
 
     def compute(self) -> dict[str, Any]:
         """Return ``mean`` and ``std``.
@@ -114,15 +98,23 @@ class KernelDistance(clu.metrics.Metric):
 
 
 def kernel_scores(
-    name: str,
+    published: str,
+    network: Network,
     real: Float[Array, "b d"],
     fake: Float[Array, "b d"],
     valid: Float[Array, " b"],
     capacity: int,
 ) -> dict[str, clu.metrics.Metric]:
-    """Return the mean as ``name``, which says whose features these are, and ``<name>__std``.
+    """Return the mean and the deviation over subsets, to put into a collection.
 
-    Each keeps its own table of features and computes all.
+    They are called ``published``, "kid", and ``kid/std`` if ``network``, whose features these are,
+    earns it (`segsynth.metrics.names.figure_name`). Each keeps its own table of features and
+    computes all.
+
+    Raises:
+        UserError: ``published`` is another metric's name.
+
     """
+    name = figure_of("kernel", published, network)
     metric = KernelDistance.of(real, fake, valid, capacity)
-    return {name: Entry(metric, "mean"), f"{name}__std": Entry(metric, "std")}
+    return collected({name: Entry(metric, "mean"), f"{name}/std": Entry(metric, "std")})

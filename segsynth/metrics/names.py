@@ -6,7 +6,7 @@ A collection of metrics keeps its metrics as attributes, and a name such as ``fr
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import clu.metrics
@@ -15,9 +15,11 @@ from segsynth.errors import UserError
 
 
 class Published(NamedTuple):
-    """A figure that others have published: whose features it is defined on, its name on others'."""
+    """A figure that others have published: the network it is defined on, and what it is called on
+    any other. Where nobody has published that network (None), nothing earns the name.
+    """
 
-    network: str
+    network: str | None
     general: str
 
 
@@ -30,6 +32,10 @@ PUBLISHED: Mapping[str, Published] = {
     "lpips": Published("lpips_alex", "perceptual"),
     "lpips_vgg": Published("lpips_vgg", "perceptual"),
     "lpips_squeeze": Published("lpips_squeeze", "perceptual"),
+    "clip_score": Published("clip_vit_b32", "caption_score"),
+    "clip_top_1": Published("clip_vit_b32", "caption_top_1"),
+    "clip_class_balanced": Published("clip_vit_b32", "caption_class_balanced"),
+    "editing_accuracy": Published(None, "edits_reached"),
 }
 
 #: A single underscore between letters or digits stays, but where it would read as an escape.
@@ -54,6 +60,13 @@ class Network(Protocol):
         """Whether its weights are those of the catalogue, by their sha256."""
 
 
+class Trained(NamedTuple):
+    """A network of one's own, such as the judge of edits: neither random nor published."""
+
+    name: str
+    standin = published = False
+
+
 def figure_name(published: str, network: Network) -> str:
     """Return the name under which a figure may appear that was computed with ``network``.
 
@@ -68,6 +81,30 @@ def figure_name(published: str, network: Network) -> str:
     if not network.published:
         return f"{general}[unlisted]"
     return published if network.name == needed else f"{general}[{network.name}]"
+
+
+def figure_of(general: str, published: str, network: Network) -> str:
+    """Return `figure_name`, of a metric that is called ``general`` on any network.
+
+    Raises:
+        UserError: ``published`` is no name of this metric.
+
+    """
+    known = [name for name, row in PUBLISHED.items() if row.general == general]
+    if published not in known:
+        raise UserError(f"'{published}' is no {general} figure; expected {' or '.join(known)}")
+    return figure_name(published, network)
+
+
+def marked(names: Iterable[str], mark: str) -> list[str]:
+    """Return the figures with ``[mark]`` among names of rows and parts of figures, sorted."""
+    found = (re.findall(rf"[^/]*\[{re.escape(mark)}\]", name) for name in names)
+    return sorted({figure for figures in found for figure in figures})
+
+
+def collected(figures: Mapping[str, clu.metrics.Metric]) -> dict[str, clu.metrics.Metric]:
+    """Return metrics by the `identifier` of their names, as a collection takes them."""
+    return {identifier(name): metric for name, metric in figures.items()}
 
 
 def identifier(name: str) -> str:

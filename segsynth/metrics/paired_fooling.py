@@ -14,11 +14,12 @@ from typing import Any
 import clu.metrics
 import flax.struct
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy import optimize
 
 from segsynth.errors import UserError
-from segsynth.metrics.examples import FeatureRows, sorted_rows
+from segsynth.metrics.examples import FeatureTables, sorted_rows
+from segsynth.metrics.names import Network, collected, figure_of
 from segsynth.metrics.segmentation import Entry
 from segsynth.types import Array
 
@@ -110,26 +111,8 @@ def fooling_rates(
 
 
 @flax.struct.dataclass
-class PairedFooling(clu.metrics.Metric):
+class PairedFooling(FeatureTables):
     """P-IDS and U-IDS of the pairs of a data set; ``compute`` gives ``p_ids`` and ``u_ids``."""
-
-    real: FeatureRows
-    fake: FeatureRows
-
-    @classmethod
-    def of(
-        cls,
-        real: Float[Array, "b d"],
-        fake: Float[Array, "b d"],
-        valid: Float[Array, " b"] | Bool[Array, " b"],
-        capacity: int,
-    ) -> "PairedFooling":
-        """Take the pairs where ``valid`` is 1; ``capacity`` at most in all."""
-        return cls(*(FeatureRows.of(x, valid, capacity) for x in (real, fake)))
-
-    def merge(self, other: "PairedFooling") -> "PairedFooling":
-        """Put the rows together."""
-        return PairedFooling(real=self.real + other.real, fake=self.fake + other.fake)
 
     def compute(self) -> dict[str, Any]:
         """Return `fooling_rates`, on the host.
@@ -144,14 +127,23 @@ class PairedFooling(clu.metrics.Metric):
 def fooling_scores(
     p_ids: str,
     u_ids: str,
+    network: Network,
     real: Float[Array, "b d"],
     fake: Float[Array, "b d"],
     valid: Float[Array, " b"],
     capacity: int,
 ) -> dict[str, clu.metrics.Metric]:
-    """Return both under the names given, which say whose features these are.
+    """Return both, to put into a collection.
 
-    Each keeps its own table of features and computes all.
+    They are called as the published names given, "p_ids" and "u_ids", if ``network``, whose
+    features these are, earns it (`segsynth.metrics.names.figure_name`). Each keeps its own table of
+    features and computes all.
+
+    Raises:
+        UserError: ``p_ids`` or ``u_ids`` is another metric's name.
+
     """
+    paired = figure_of("paired_fooling", p_ids, network)
+    unpaired = figure_of("unpaired_fooling", u_ids, network)
     metric = PairedFooling.of(real, fake, valid, capacity)
-    return {p_ids: Entry(metric, "p_ids"), u_ids: Entry(metric, "u_ids")}
+    return collected({paired: Entry(metric, "p_ids"), unpaired: Entry(metric, "u_ids")})

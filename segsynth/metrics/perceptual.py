@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int32
 from segsynth.errors import UserError
 from segsynth.metrics.exact import ExactSum
 from segsynth.metrics.examples import Examples
+from segsynth.metrics.names import Network, collected, figure_of
 from segsynth.types import Array
 
 #: Distances are rounded to multiples of 2^-20, below the rounding of the networks behind them.
@@ -71,9 +72,21 @@ class PerceptualDistance(clu.metrics.Metric):
 
 
 def perceptual_scores(
-    name: str,
+    published: str,
+    network: Network,
     distances: Float[Array, " b"],
     valid: Float[Array, " b"] | Bool[Array, " b"],
 ) -> dict[str, clu.metrics.Metric]:
-    """Return the mean as ``name``, which says whose distances these are, and ``<name>__n``."""
-    return {name: PerceptualDistance.of(distances, valid), f"{name}__n": Examples.of(valid)}
+    """Return the mean and the number of pairs, to put into a collection.
+
+    They are called ``published``, "lpips" with its network in the name unless that is AlexNet, and
+    ``<published>/n`` if ``network``, whose distances these are, earns it
+    (`segsynth.metrics.names.figure_name`).
+
+    Raises:
+        UserError: ``published`` is another metric's name.
+
+    """
+    name = figure_of("perceptual", published, network)
+    metric = PerceptualDistance.of(distances, valid)
+    return collected({name: metric, f"{name}/n": Examples.of(valid)})

@@ -30,7 +30,7 @@ _CLIP = (
     "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt"
 )
 _HUGGING_FACE = "https://huggingface.co/"
-#: Archives of several networks.
+#: Archives of several networks, checkpoints.tar.gz and model.zip.
 _SPADE = "https://drive.google.com/file/d/12gvlTbMvUcJewQlSEaZdeb2CdOB-b8kQ"
 _DRAWINGS = "https://drive.google.com/file/d/1MIdHzecxz-z0uY3ARL_R40DlKcuQxiDk"
 _LPIPS_HEADS = (
@@ -69,14 +69,22 @@ def _clip(name: str, file: File, keys: Callable[[clip.Clip], KeyMap], **rest: An
     )
 
 
-def _spade(data: str, planes: int, size: tuple[int, int], upsampling: Upsampling) -> Published:
+def _spade(
+    data: str, planes: int, what: str, size: tuple[int, int], upsampling: Upsampling
+) -> Published:
     make = functools.partial(SpadeGenerator, planes, size, upsampling=upsampling)
     return Published(
         name=f"spade_{data}",
         doc=f"SPADE's generator of {data} pictures from {planes} label planes",
-        files=(File(_SPADE, member="latest_net_G.pth"),),
+        files=(
+            File(
+                _SPADE,
+                member=f"{data}_pretrained/latest_net_G.pth",
+                archive="checkpoints.tar.gz",
+            ),
+        ),
         licence="CC BY-NC-SA 4.0",
-        preprocessing=f"one-hot planes of {size[0]} x {size[1]}; RGB in [-1, 1] comes out",
+        preprocessing=f"planes of {size[0]} x {size[1]}: {what}; RGB in [-1, 1] comes out",
         network=make,
         standin=lambda: make(width=4, hidden=16),
         inputs=(pictures(*size, planes),),
@@ -89,7 +97,14 @@ def _drawings(style: str) -> Published:
     return Published(
         name=f"informative_drawings_{style}",
         doc=f"generator of line drawings from photos, style {style} (Chan et al., CVPR 2022)",
-        files=(File(_DRAWINGS, member="netG_A_latest.pth", size=17_170_000),),
+        files=(
+            File(
+                _DRAWINGS,
+                size=17_170_000,
+                member=f"{style}_style/netG_A_latest.pth",
+                archive="model.zip",
+            ),
+        ),
         licence="MIT",
         preprocessing="RGB in [0, 1]; a drawing in [0, 1] comes out, 1 = paper",
         network=make,
@@ -222,9 +237,9 @@ _ROWS: tuple[Published, ...] = (
         inputs=(pictures(56, 56),),
         keys=lambda: depth_anything_keys(DepthAnything()),
     ),
-    _spade("cityscapes", 36, (256, 512), "more"),
-    _spade("coco", 184, (256, 256), "normal"),
-    _spade("ade20k", 151, (256, 256), "normal"),
+    _spade("cityscapes", 36, "35 labels, instance edges", (256, 512), "more"),
+    _spade("coco", 184, "182 labels, unknown, instance edges", (256, 256), "normal"),
+    _spade("ade20k", 151, "150 labels, unknown", (256, 256), "normal"),
     *map(_drawings, ("anime", "contour", "opensketch")),
     Published(
         name="inception_fid",

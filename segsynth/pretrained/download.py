@@ -54,9 +54,9 @@ def download(file: File, target: pathlib.Path) -> pathlib.Path:
 
 def by_hand(file: File, target: pathlib.Path) -> str:
     """Say which file to bring, and where to put it."""
-    size = f"{file.size / 1e6:.1f} MB, " if file.size else ""
-    what = f"{file.member} from {file.url}" if file.member else file.url
-    return f"bring {what} ({size}sha256 {file.sha256 or 'unknown'}) and put it at {target}"
+    number, unit = (file.size / 1e6, "MB") if file.size >= 1e6 else (file.size / 1e3, "kB")
+    size = f"{number:.1f} {unit}, " if file.size else ""
+    return f"bring {file.source} ({size}sha256 {file.sha256 or 'unknown'}) and put it at {target}"
 
 
 def _fetch(file: File, part: pathlib.Path) -> None:

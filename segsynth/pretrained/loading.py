@@ -130,6 +130,21 @@ def folder() -> pathlib.Path:
     return pathlib.Path(named).absolute()
 
 
+def set_aside(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Return where an imported network lies while a new import takes its place."""
+    return folder / f".{name}.before"
+
+
+def place(name: str) -> pathlib.Path:
+    """Return the folder of an imported network.
+
+    An import that was killed while it replaced another leaves only the one that it had set aside.
+    """
+    found = folder() / name
+    before = set_aside(folder(), name)
+    return before if before.is_dir() and not found.exists() else found
+
+
 def manifest(name: str) -> dict[str, Any]:
     """Return what was recorded of a network when it was imported.
 
@@ -140,7 +155,7 @@ def manifest(name: str) -> dict[str, Any]:
         UserError: it was not imported, or what lies there is no such record.
 
     """
-    path = folder() / name / MANIFEST
+    path = place(name) / MANIFEST
     if not path.is_file():
         raise UserError(
             f"there is no {path}; import the network: "

@@ -25,8 +25,9 @@ class File:
         sha256: in hexadecimal, whole or as much of its beginning as is known; empty if unknown, and
             then no file passes for it.
         size: in bytes, roughly; 0 if unknown.
-        member: its name, where it is not the last part of ``url``: it is in an archive or behind a
+        member: its path, where it is not the last part of ``url``: it is in an archive or behind a
             page, and no program fetches it.
+        archive: name of the archive that ``url`` leads to and ``member`` is in, if it is in one.
 
     """
 
@@ -34,11 +35,18 @@ class File:
     sha256: str = ""
     size: int = 0
     member: str = ""
+    archive: str = ""
 
     @property
     def name(self) -> str:
-        """Name of the file."""
-        return self.member or self.url.rsplit("/", 1)[-1]
+        """Name of the file, without folders."""
+        return (self.member or self.url).rsplit("/", 1)[-1]
+
+    @property
+    def source(self) -> str:
+        """Where it is, in words: ``<url>`` or ``<member> in <archive> from <url>``."""
+        inside = f"{self.member} in {self.archive}" if self.archive else self.member
+        return f"{inside} from {self.url}" if inside else self.url
 
     def is_this(self, sha256: str) -> bool:
         """Whether a file of this sha256, 64 hexadecimal digits, is the published one."""

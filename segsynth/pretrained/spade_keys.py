@@ -1,9 +1,12 @@
 """Where the tensors of a published SPADE generator go (github.com/NVlabs/SPADE, latest_net_G.pth).
 
 The published generators have width 64, batch norm and "more" (Cityscapes: 36 label channels, 256 x
-512) or "normal" (COCO: 184 channels, ADE20K: 151; 256 x 256). They want the map of instance edges
-as the last label channel. Their spectral norm stores both singular vectors, as `SpectralConv` does:
-the effective kernel is ``weight_orig / (u^T W v)`` with exactly the stored u and v.
+512) or "normal" (COCO: 184 channels, ADE20K: 151; 256 x 256). Cityscapes' channels are 35 labels
+and the map of instance edges; COCO's 182 labels, "unknown" and edges; ADE20K's 150 labels and
+"unknown", without edges (data/*_dataset.py there: label_nc, contain_dontcare_label, no_instance).
+
+Their spectral norm stores both singular vectors, as `SpectralConv` does: the effective kernel is
+``weight_orig / (u^T W v)`` with exactly the stored u and v.
 """
 
 import numpy as np

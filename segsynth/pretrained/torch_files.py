@@ -32,6 +32,7 @@ _STORAGES = {
 #: inside each other are hashed by recursion, and memo numbers are places of an array.
 _MOST_TUPLES, _MOST_MEMO, _MOST_NODES = 10_000, 1_000_000, 1_000_000
 _MOST_PICKLE = 100 * 2**20
+_UNNEEDED = ("ADDITEMS", "FROZENSET", "EXT1", "EXT2", "EXT4")
 _CURE = (
     "Save the state_dict alone in PyTorch, torch.save(model.state_dict(), path), if you trust the "
     "file"
@@ -209,12 +210,16 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _look_over(file: Any) -> None:
-    """Refuse a pickle that is made to exhaust memory or the stack, before it is loaded."""
+    """Refuse a pickle that is made to exhaust memory or the stack, before it is loaded.
+
+    Extension codes are refused as well: Python remembers what they stood for when one was last
+    read, and does not ask `find_class` again.
+    """
     tuples = 0
     for opcode, argument, _ in pickletools.genops(file):
         tuples += "TUPLE" in opcode.name
         too_far = "PUT" in opcode.name and int(argument) > _MOST_MEMO
-        if tuples > _MOST_TUPLES or too_far or opcode.name in ("ADDITEMS", "FROZENSET"):
+        if tuples > _MOST_TUPLES or too_far or opcode.name in _UNNEEDED:
             raise ValueError(f"its pickle has more or other {opcode.name} than weights need")
 
 

@@ -1,6 +1,7 @@
 """Imported networks: kept as Orbax checkpoints, found by reference, trusted by their sha256."""
 
 import pathlib
+import shutil
 import sys
 
 import jax
@@ -73,6 +74,38 @@ def test_a_second_import_replaces_the_first(folder, monkeypatch):
     keep(tiny.catalogue(monkeypatch, b"tiny"), folder, seed=1)
     found = imported.load("pretrained:tiny")
     np.testing.assert_array_equal(kernel(found.variables), tiny.tensors(1)["block1_conv1/kernel"])
+
+
+class Killed(BaseException):
+    """As the process that imports is killed."""
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_an_import_killed_while_it_replaces_another(step, folder, monkeypatch):
+    row, done = tiny.catalogue(monkeypatch, b"tiny"), []
+
+    def until_killed(function):
+        def call(path, *args, **options):
+            if pathlib.Path(path).parent == folder:  # Orbax renames deeper folders
+                if len(done) == step:
+                    raise Killed
+                done.append(path)
+            return function(path, *args, **options)
+
+        return call
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", until_killed(shutil.rmtree))
+        patched.setattr(pathlib.Path, "rename", until_killed(pathlib.Path.rename))
+        with pytest.raises(Killed):
+            keep(row, folder, seed=1)
+    expected = tiny.tensors(1 if step == 4 else 0)["block1_conv1/kernel"]
+    np.testing.assert_array_equal(kernel(imported.load("pretrained:tiny").variables), expected)
+    assert (folder / "tiny").exists() != (step == 3)
+    keep(row, folder, seed=2)
+    expected = tiny.tensors(2)["block1_conv1/kernel"]
+    np.testing.assert_array_equal(kernel(imported.load("pretrained:tiny").variables), expected)
+    assert {p.name for p in folder.iterdir()} == {"tiny"}
 
 
 def test_weights_exchanged_after_the_import_are_refused(folder, monkeypatch):

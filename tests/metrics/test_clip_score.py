@@ -1,5 +1,7 @@
 """CLIP score and its controls against hand-made tables and brute force."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,9 +17,23 @@ from segsynth.metrics.clip_score import (
     clip_scores,
     cosine,
 )
+from segsynth.metrics.names import name_of
+from segsynth.pretrained import loading
 
 #: Subjects of the 5,000 photos of MIT-Adobe FiveK, without "unknown", in the order of the captions.
 FIVEK = np.array([1869, 1341, 1089, 300, 35])
+
+
+#: Figures of the drawings themselves.
+OWN = ("clip_score", "clip_top_1", "clip_class_balanced")
+
+
+class Published(NamedTuple):
+    """A network as it would be imported."""
+
+    name: str
+    standin = False
+    published = True
 
 
 def features(count=40, classes=5, width=8, seed=0):
@@ -96,12 +112,16 @@ def test_one_table_holds_the_drawings_and_all_controls():
         )
         for part in parts
     )
+    standin, published = loading.describe("standin:clip_vit_b32"), Published("clip_vit_b32")
     merged = {
-        name: metric.merge(clip_scores(second, "[standin]")[name])
-        for name, metric in clip_scores(first, "[standin]").items()
+        name_of(key): metric.merge(clip_scores(standin, second)[key])
+        for key, metric in clip_scores(standin, first).items()
     }
     assert len(merged) == 15
-    values = {name.removesuffix("[standin]"): float(m.compute()) for name, m in merged.items()}
+    earned = [name_of(key) for key in clip_scores(published, first)]
+    expected = [name.replace("clip_", "caption_") + "[standin]" for name in earned]
+    assert list(merged) == expected and earned[:4] == [*OWN, "photo/clip_score"]
+    values = dict(zip(earned, (float(m.compute()) for m in merged.values()), strict=True))
     expected = float(drawn[np.arange(40), labels].mean())
     assert values["clip_score"] == pytest.approx(expected, rel=1e-5)
     expected = float(photo[np.arange(40), labels].mean())

@@ -17,6 +17,7 @@ from segsynth.metrics.editing import (
     editing_scores,
     resampled_counts,
 )
+from segsynth.metrics.names import Trained, name_of
 
 COUNT = 40
 
@@ -115,11 +116,13 @@ def test_eight_devices_equal_one():
 
 
 def test_scores_in_a_collection():
-    found = editing_scores(score(*edits()), "editing_accuracy")
+    found = editing_scores(Trained("judge"), score(*edits()))
     total = clu.metrics.Collection.create_collection(**found)
-    values = merged(total, total).compute()
-    assert float(values["editing_accuracy"]) == pytest.approx(27 / 40)
-    assert float(values["editing_accuracy__to_on"]) == pytest.approx(0.6)
-    assert float(values["editing_accuracy__n"]) == 2 * COUNT
-    assert float(values["editing_accuracy__low"]) > score(*edits()).compute()["low"]
+    values = {name_of(key): x for key, x in merged(total, total).compute().items()}
+    name = "edits_reached[unlisted]"
+    assert float(values[name]) == pytest.approx(27 / 40)
+    assert float(values[f"{name}/to_on"]) == pytest.approx(0.6)
+    assert float(values[f"{name}/n"]) == 2 * COUNT
+    assert float(values[f"{name}/low"]) > score(*edits()).compute()["low"]
+    assert all(x.startswith(name) for x in values) and len(values) == 11
     assert all(np.ndim(jnp.asarray(v)) == 0 for v in values.values())

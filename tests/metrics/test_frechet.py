@@ -19,6 +19,8 @@ from segsynth.metrics.frechet import (
     mean_and_covariance,
 )
 from segsynth.metrics.moments import FeatureMoments
+from segsynth.metrics.names import name_of
+from segsynth.pretrained import loading
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "frechet.npz"
 CASES = ("wide", "deep", "singular")
@@ -191,12 +193,14 @@ def test_a_divisor_of_n():
 def test_scores_tell_n():
     real, fake = features()
     valid = jnp.asarray(np.arange(COUNT) < 20, jnp.float32)
-    found = frechet_scores("frechet_standin", jnp.asarray(real), jnp.asarray(fake), valid)
-    assert set(found) == {"frechet_standin", "frechet_standin__n"}
+    network = loading.describe("standin:inception_fid")
+    found = frechet_scores("fid", network, jnp.asarray(real), jnp.asarray(fake), valid)
     total = clu.metrics.Collection.create_collection(**found)
-    values = merged(total, total).compute()
-    assert float(values["frechet_standin__n"]) == 40
-    assert float(values["frechet_standin"]) > 0
+    values = {name_of(key): float(x) for key, x in merged(total, total).compute().items()}
+    assert set(values) == {"frechet[standin]", "frechet[standin]/n"}
+    assert values["frechet[standin]/n"] == 40 and values["frechet[standin]"] > 0
+    with pytest.raises(UserError, match="'kid' is no frechet figure; expected fid"):
+        frechet_scores("kid", network, jnp.asarray(real), jnp.asarray(fake), valid)
 
 
 @pytest.mark.parametrize(

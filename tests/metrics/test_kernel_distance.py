@@ -19,6 +19,8 @@ from segsynth.metrics.kernel_distance import (
     kernel_scores,
     subset_distances,
 )
+from segsynth.metrics.names import name_of
+from segsynth.pretrained import loading
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "frechet.npz"
 COUNT, WIDTH, CAPACITY = 16, 5, 20
@@ -149,12 +151,14 @@ def test_sorted_rows_keep_pairs():
 
 def test_scores_in_a_collection():
     real, fake = features()
-    found = kernel_scores(
-        "kernel_standin", jnp.asarray(real), jnp.asarray(fake), jnp.ones(COUNT), 2 * COUNT
-    )
+    network = loading.describe("standin:inception_fid")
+    given = jnp.asarray(real), jnp.asarray(fake), jnp.ones(COUNT)
+    found = kernel_scores("kid", network, *given, capacity=2 * COUNT)
     found["n"] = Examples.of(jnp.ones(COUNT))
     total = clu.metrics.Collection.create_collection(**found)
-    values = merged(total, total).compute()
+    values = {name_of(key): x for key, x in merged(total, total).compute().items()}
     twice = np.concatenate([real, real]), np.concatenate([fake, fake])
-    assert float(values["kernel_standin"]) == pytest.approx(kernel_distance(*twice), rel=1e-12)
-    assert float(values["kernel_standin__std"]) == 0 and float(values["n"]) == 2 * COUNT
+    assert float(values["kernel[standin]"]) == pytest.approx(kernel_distance(*twice), rel=1e-12)
+    assert float(values["kernel[standin]/std"]) == 0 and float(values["n"]) == 2 * COUNT
+    with pytest.raises(UserError, match="'fid' is no kernel figure; expected kid"):
+        kernel_scores("fid", network, *given, capacity=2 * COUNT)

@@ -1,5 +1,6 @@
 """Names as identifiers and back, and which weights earn a published name."""
 
+import contextlib
 import itertools
 import json
 import pathlib
@@ -8,17 +9,20 @@ import sys
 import clu.metrics
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "pretrained"))
 
 import tiny
 
+from segsynth import evaluate
+from segsynth.data import feed
 from segsynth.engine import imported, sharding
 from segsynth.errors import UserError
 from segsynth.evaluate import Evaluator
 from segsynth.metrics.accumulators import MeanOverExamples
-from segsynth.metrics.names import PUBLISHED, figure_name, identifier, name_of
+from segsynth.metrics.names import PUBLISHED, Trained, figure_name, identifier, name_of
 from segsynth.pretrained import loading
 from segsynth.pretrained.catalog import CATALOG
 from segsynth.weights import import_weights
@@ -83,13 +87,57 @@ class Network:
 @pytest.mark.parametrize("published", PUBLISHED)
 def test_only_its_own_published_weights_earn_a_name(published):
     needed, general = PUBLISHED[published]
-    assert needed in CATALOG and general not in PUBLISHED
-    assert figure_name(published, Network(needed, False, True)) == published
+    assert general not in PUBLISHED
+    if needed is None:  # nobody has published it: other networks, whatever they are called
+        needed = "classifier"
+        assert figure_name(published, Network(needed, False, True)) == f"{general}[classifier]"
+    else:
+        assert needed in CATALOG
+        assert figure_name(published, Network(needed, False, True)) == published
     # A network that claims both is a stand-in.
     for claim in (True, False):
         assert figure_name(published, Network(needed, True, claim)) == f"{general}[standin]"
     assert figure_name(published, Network(needed, False, False)) == f"{general}[unlisted]"
     assert figure_name(published, Network("resnet50", False, True)) == f"{general}[resnet50]"
+
+
+def test_a_network_of_ones_own_earns_nothing():
+    for published, (needed, general) in PUBLISHED.items():
+        assert figure_name(published, Trained(needed or "judge")) == f"{general}[unlisted]"
+
+
+def test_an_evaluation_says_which_figures_are_of_a_stand_in(monkeypatch, tmp_path, caplog):
+    figures = ("photo/caption_score[standin]", "frechet[standin]/n", "frechet[standin]", "psnr")
+    names = (*figures, "kernel[unlisted]")
+
+    class Judged:
+        on_host, frozen = True, {}
+        inputs = targets = outputs = ()
+        pictures = ("image",)
+
+        def eval_step(self, variables, frozen, batch, key):
+            metric = MeanOverExamples.of(jnp.ones(2), jnp.ones(2))
+            picture = {"image": np.zeros((2, 8, 8, 3), np.uint8)}
+            metrics = dict.fromkeys(map(identifier, names), metric)
+            return clu.metrics.Collection.create_collection(**metrics), picture
+
+        predict = remarks = synthesize = eval_step
+
+    monkeypatch.setattr(feed, "evaluation", lambda *_, **__: contextlib.nullcontext([{}]))
+    monkeypatch.setattr(feed, "evaluation_size", lambda *_: 2)
+    frozen = {"clip": {"reference": "standin:clip_vit_b32"}, "vgg": {"reference": "phase:x"}}
+    settings = {"eval": {"batch": 2, "split": "val"}, "data": {}}
+    record = {"phase": "p", "step": 1, "frozen": frozen}
+    arguments = dict(seed=0, record=record, folder=tmp_path)
+    with caplog.at_level("INFO", "segsynth"):
+        evaluate._judge(Judged(), settings, ({}, {}), sharding.plan(), **arguments)
+    said = [line for line in caplog.messages if "stand-in" in line or "catalogue" in line]
+    assert [line.partition(": ")[2] for line in said] == [
+        *("caption_score[standin], frechet[standin]", "kernel[unlisted]"),
+        "clip = standin:clip_vit_b32",
+    ]
+    assert "random weights" in said[0] and "random weights" in said[2]
+    assert evaluate.on_weights(["psnr", "fid"], {"vgg": {"reference": "pretrained:vgg19"}}) == []
 
 
 @pytest.fixture

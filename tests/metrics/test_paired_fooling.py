@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from segsynth.errors import UserError
+from segsynth.metrics.names import name_of
 from segsynth.metrics.paired_fooling import (
     PairedFooling,
     fooling_rates,
     fooling_scores,
     linear_svm,
 )
+from segsynth.pretrained import loading
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "paired_fooling.npz"
 CASES = ("hard", "likely", "separable")
@@ -96,9 +98,17 @@ def test_merging_in_any_split_and_order_gives_the_same_bits(golden):
 
 def test_scores_in_a_collection(golden):
     real, fake = map(jnp.asarray, pairs(golden, "separable"))
-    found = fooling_scores("p_standin", "u_standin", real, fake, jnp.ones(30), 64)
+    network = loading.describe("standin:inception_fid")
+    given = network, real, fake, jnp.ones(30), 64
+    found = fooling_scores("p_ids", "u_ids", *given)
     total = clu.metrics.Collection.create_collection(**found).compute()
-    assert total == {"p_standin": 0.0, "u_standin": pytest.approx(1 / 60)}
+    assert {name_of(key): value for key, value in total.items()} == {
+        "paired_fooling[standin]": 0.0,
+        "unpaired_fooling[standin]": pytest.approx(1 / 60),
+    }
+    for names in (("u_ids", "p_ids"), ("p_ids", "fid")):
+        with pytest.raises(UserError, match=r"is no (un)?paired_fooling figure; expected [pu]_ids"):
+            fooling_scores(*names, *given)
 
 
 @pytest.mark.parametrize("what", ["nothing", "no number"])

@@ -12,7 +12,9 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from segsynth.errors import UserError
+from segsynth.metrics.names import name_of
 from segsynth.metrics.perceptual import PerceptualDistance, perceptual_scores
+from segsynth.pretrained import loading
 
 COUNT = 24
 
@@ -74,8 +76,13 @@ def test_what_is_no_distance(spoilt):
 
 def test_scores_tell_n():
     values, valid = distances()
-    found = perceptual_scores("lpips", jnp.asarray(values), jnp.asarray(valid))
+    network = loading.describe("standin:lpips_alex")
+    found = perceptual_scores("lpips", network, jnp.asarray(values), jnp.asarray(valid))
     total = clu.metrics.Collection.create_collection(**found)
-    computed = merged(total, total).compute()
-    assert float(computed["lpips__n"]) == 2 * valid.sum()
-    assert computed["lpips"] == pytest.approx(values[valid].mean(), abs=2**-20)
+    computed = {name_of(key): x for key, x in merged(total, total).compute().items()}
+    assert float(computed["perceptual[standin]/n"]) == 2 * valid.sum()
+    assert computed["perceptual[standin]"] == pytest.approx(values[valid].mean(), abs=2**-20)
+    with pytest.raises(
+        UserError, match="'fid' is no perceptual figure; expected lpips or lpips_vgg"
+    ):
+        perceptual_scores("fid", network, jnp.asarray(values), jnp.asarray(valid))

@@ -1,9 +1,9 @@
 """Golden files of CLIP: two small networks of transformers, and tokens of its tokenizer.
 
-    python tests/oracles/clip.py path/to/bpe_simple_vocab_16e6.txt.gz
+    python tests/oracles/clip.py [path/to/bpe_simple_vocab_16e6.txt.gz]
 
 Writes tests/golden/clip.npz (features of pictures and captions, gradients with respect to the
-pictures, PyTorch's resize) and tests/golden/clip_tokens.json.
+pictures, PyTorch's resize) and, where the merges are given, tests/golden/clip_tokens.json.
 """
 
 import gzip
@@ -18,17 +18,23 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from weights import fill, image
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
-#: Name -> options of the picture's tower, of the caption's tower, width of the features.
+#: What the residual stream of a tower begins with and what is added to it.
+RESIDUAL = ("embedding", "pre_layrnorm", "out_proj", "mlp.fc2")
+#: Name -> options of the picture's tower, of the caption's tower, width of the features, and the
+#: factor of the tensors in RESIDUAL: with 0.01 every layer norm sees numbers so small that its
+#: epsilon of 1e-5 changes a twentieth of what comes out.
 CASES = {
     "small": (
         dict(image_size=32, patch_size=8, hidden_size=32, num_attention_heads=2),
         dict(vocab_size=60, max_position_embeddings=12, hidden_size=24, num_attention_heads=2),
         16,
+        1.0,
     ),
     "other": (
         dict(image_size=48, patch_size=16, hidden_size=24, num_attention_heads=3),
         dict(vocab_size=50, max_position_embeddings=9, hidden_size=32, num_attention_heads=4),
         20,
+        0.01,
     ),
 }
 CAPTIONS = (
@@ -66,10 +72,18 @@ def captions(vocabulary, context):
     return tokens
 
 
-def network_golden(name, picture, caption, features):
+def weights(shapes, factor):
+    tensors = fill(shapes)
+    for key in tensors:
+        if any(part in key for part in RESIDUAL):
+            tensors[key] *= np.float32(factor)
+    return tensors
+
+
+def network_golden(name, picture, caption, features, factor):
     network = model(dict(picture), dict(caption), features)
     shapes = {key: tuple(t.shape) for key, t in network.state_dict().items()}
-    network.load_state_dict({k: torch.from_numpy(v) for k, v in fill(shapes).items()})
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in weights(shapes, factor).items()})
     side = picture["image_size"]
     pixels = torch.from_numpy(2 * image(f"clip/{name}", (2, side, side, 3))).double()
     pixels = pixels.permute(0, 3, 1, 2).requires_grad_()
@@ -83,6 +97,8 @@ def network_golden(name, picture, caption, features):
     return {
         f"{name}/keys": np.array(list(shapes)),
         f"{name}/shapes": np.array([",".join(map(str, s)) for s in shapes.values()]),
+        f"{name}/residual": np.array(RESIDUAL),
+        f"{name}/factor": np.float32(factor),
         f"{name}/tokens": tokens,
         f"{name}/pictures": seen.detach().numpy().astype(np.float32),
         f"{name}/captions": read.detach().numpy().astype(np.float32),
@@ -117,6 +133,8 @@ def main():
     for name, options in CASES.items():
         golden |= network_golden(name, *options)
     np.savez_compressed(GOLDEN / "clip.npz", **golden)
+    if not sys.argv[1:]:
+        return
     tokens = dict(zip(CAPTIONS, tokenizer(sys.argv[1])(list(CAPTIONS))["input_ids"], strict=True))
     text = json.dumps(tokens, indent=0, ensure_ascii=True)
     (GOLDEN / "clip_tokens.json").write_text(text.replace(",\n", ", ") + "\n")

@@ -2,9 +2,9 @@
 
     python tests/oracles/spade.py
 
-Park et al., arXiv 1903.07291. Writes tests/golden/spade.npz: outputs of small generators and of one
-of their blocks in evaluation, gradients of a weighted sum with respect to the (soft) labels, and
-spectral vectors and statistics of that block after a step in training.
+Park et al., arXiv 1903.07291. Writes tests/golden/spade.npz: outputs of small generators at two
+sizes and of one of their blocks in evaluation, gradients of a weighted sum with respect to the
+(soft) labels, and spectral vectors and statistics of that block after a step in training.
 """
 
 import pathlib
@@ -97,8 +97,12 @@ def labels_and_scores():
 def more_golden(network):
     more = Generator(doublings=6).double().eval()
     more.load_state_dict(network.state_dict())
-    labels = nchw(image("more labels", (1, 64, 128, LABELS)) / 2 + 0.5)
-    return {"more_output": nhwc(more(labels))[:, ::3, ::3]}
+    labels = nchw(image("more labels", (1, 64, 128, LABELS)) / 2 + 0.5).requires_grad_()
+    y = more(labels)
+    scores = image("more scores", (1, 64, 128, 3))
+    (y.permute(0, 2, 3, 1) * torch.from_numpy(scores)).sum().backward()
+    thin = lambda x: nhwc(x)[:, ::3, ::3]  # noqa: E731
+    return {"more_output": thin(y), "more_gradient": thin(labels.grad)}
 
 
 def block_golden(network):

@@ -40,7 +40,11 @@ _NAMES = {
 @functools.cache
 def hf_tensors(name):
     shapes = (tuple(map(int, s.split(","))) if s else () for s in GOLDEN[f"{name}/shapes"].tolist())
-    return fill(dict(zip(GOLDEN[f"{name}/keys"].tolist(), shapes, strict=True)))
+    tensors = fill(dict(zip(GOLDEN[f"{name}/keys"].tolist(), shapes, strict=True)))
+    for key in tensors:
+        if any(part in key for part in GOLDEN[f"{name}/residual"].tolist()):
+            tensors[key] = tensors[key] * GOLDEN[f"{name}/factor"]
+    return tensors
 
 
 def openai_tensors(name):

@@ -87,3 +87,8 @@ def test_what_no_program_can_fetch(target):
     message = "bring w.pth from https://drive.example/folder \\(5.0 MB, sha256 "
     with pytest.raises(UserError, match=rf"w\.pth cannot be fetched by a program; {message}"):
         download(file, target)
+    file = File("https://drive.example/folder", SHA, 5_000, member="net/w.pth", archive="all.zip")
+    assert file.name == "w.pth"
+    message = r"bring net/w\.pth in all\.zip from https://drive.example/folder \(5\.0 kB, sha256 "
+    with pytest.raises(UserError, match=message):
+        download(file, target)

@@ -110,6 +110,53 @@ def test_without_a_file_it_says_what_to_bring_and_where_to(monkeypatch, folder):
     assert imported.load("pretrained:tiny").published
 
 
+def test_without_a_folder_it_still_says_what_to_bring(monkeypatch):
+    monkeypatch.delenv("SEGSYNTH_WEIGHTS")
+    with pytest.raises(UserError) as error:
+        weights.import_weights("vgg19")
+    for part in (
+        "bring https://download.pytorch.org/models/vgg19-dcbb9e9d.pth (574.7 MB, sha256 dcbb9e9d)",
+        "put it at $SEGSYNTH_WEIGHTS/files/vgg19/vgg19-dcbb9e9d.pth",
+        "is not set: set it, or name the folder with --output",
+    ):
+        assert part in str(error.value)
+    for options in (dict(files=["x.pth"]), dict(fetch=True)):
+        with pytest.raises(UserError, match=r"^SEGSYNTH_WEIGHTS, .* is not set"):
+            weights.import_weights("vgg19", **options)
+
+
+def test_every_missing_file_is_named_at_once(folder, tmp_path):
+    written(folder / "files" / "lpips_vgg" / "vgg.pth", b"there")
+    with pytest.raises(UserError) as error:
+        weights.import_weights("lpips_vgg")
+    assert "vgg16-397923af.pth (553.4 MB" in str(error.value)
+    assert "/vgg.pth" not in str(error.value)
+    with pytest.raises(UserError, match=r"vgg16-397923af\.pth and vgg\.pth: .*\(7\.3 kB, .*--file"):
+        weights.import_weights("lpips_vgg", output=str(tmp_path / "else"))
+
+
+@pytest.mark.parametrize("style", ["anime", "contour", "opensketch"])
+def test_a_file_in_an_archive_is_named_with_it(style):
+    with pytest.raises(UserError) as error:
+        weights.import_weights(f"informative_drawings_{style}")
+    assert f"bring {style}_style/netG_A_latest.pth in model.zip from https:" in str(error.value)
+    place = f"files/informative_drawings_{style}/netG_A_latest.pth, or give it with --file; add "
+    assert place + "--allow-unlisted" in str(error.value)
+    assert "--download" not in str(error.value)  # no program can fetch it
+
+
+def test_what_cannot_be_checked_is_not_fetched(monkeypatch, folder):
+    with tiny.server(DATA) as (address, asked):
+        row = tiny.catalogue(monkeypatch, DATA, f"{address}/tiny.npz")
+        object.__setattr__(row.files[0], "sha256", "")
+        with pytest.raises(UserError, match=r"the sha256 of tiny\.npz, so .*--allow-unl"):
+            weights.import_weights("tiny", fetch=True)
+        assert asked == [] and not folder.exists()
+        weights.import_weights("tiny", fetch=True, allow_unlisted=True)
+        assert asked == [None]
+    assert not imported.load("pretrained:tiny").published
+
+
 def test_it_fetches_what_is_not_there(monkeypatch, tmp_path):
     with tiny.server(DATA, breaks_after=500) as (address, asked):
         tiny.catalogue(monkeypatch, DATA, f"{address}/tiny.npz")
@@ -165,6 +212,10 @@ def run(*flags):
 def test_the_script_ends_with_one_line(tmp_path):
     listed = run("--list")
     assert listed.returncode == 0 and "lpips_alex: LPIPS v0.1" in listed.stdout
+    for data in ("cityscapes", "coco", "ade20k"):
+        file = f"\n  {data}_pretrained/latest_net_G.pth in checkpoints.tar.gz from https:"
+        assert f"spade_{data}: " in listed.stdout and file in listed.stdout
+    assert "\n  anime_style/netG_A_latest.pth in model.zip from https:" in listed.stdout
     for flags, message in [
         ((), "error: give --network, one of --list"),
         (("--network", "vgg19"), f"put it at {tmp_path}/weights/files/vgg19/vgg19-dcbb9e9d.pth"),

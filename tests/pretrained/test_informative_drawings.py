@@ -5,11 +5,12 @@ import functools
 import jax
 import jax.numpy as jnp
 import pytest
-from golden import load, worst
+from golden import count, load, worst
 from weights import fill, image
 
 from segsynth.errors import UserError
 from segsynth.networks.resnet_generator import ResnetGenerator
+from segsynth.pretrained.catalog import CATALOG
 from segsynth.pretrained.convert import convert
 from segsynth.pretrained.informative_drawings_keys import informative_drawings_keys
 
@@ -50,6 +51,15 @@ def test_outputs_and_gradients(size):
 def test_the_published_file_has_24_tensors():
     keys = informative_drawings_keys()
     assert len(keys) == 24 and set(keys) == set(tensors())
+
+
+@pytest.mark.parametrize("style", ["anime", "contour", "opensketch"])
+def test_the_published_size(style):
+    network = CATALOG[f"informative_drawings_{style}"].network()
+    x = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    assert count(jax.eval_shape(network.init, jax.random.key(0), x)) == 4_290_945
+    ones = jnp.ones((1, 32, 32, 3))
+    assert jax.eval_shape(network.init_with_output, jax.random.key(0), ones)[0].shape[-1] == 1
 
 
 def test_another_depth_is_named():

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden import load, worst
+from golden import count, load, worst
 from weights import fill, image
 
 from segsynth.errors import UserError
 from segsynth.networks.spade import SpadeGenerator
 from segsynth.networks.spade_blocks import SpadeBlock
+from segsynth.pretrained.catalog import CATALOG
 from segsynth.pretrained.convert import convert
 from segsynth.pretrained.spade_keys import spade_keys
 
@@ -56,8 +57,15 @@ def test_six_doublings():
     # The same tensors: only the places of the doublings differ.
     network = NETWORK.clone(upsampling="more", out_hw=(64, 128))
     labels = jnp.asarray(image("more labels", (1, 64, 128, 5)) / 2 + 0.5)
-    y = jax.jit(network.apply)(variables(), labels)
+    scores = jnp.asarray(image("more scores", (1, 64, 128, 3)))
+
+    def weighted(labels):
+        y = network.apply(variables(), labels)
+        return (y * scores).sum(), y
+
+    gradient, y = jax.jit(jax.grad(weighted, has_aux=True))(labels)
     assert worst(y[:, ::3, ::3], GOLDEN["more_output"]) <= 1e-4
+    assert worst(gradient[:, ::3, ::3], GOLDEN["more_gradient"]) <= 1e-4
 
 
 def test_one_block_evaluated_and_trained():
@@ -80,6 +88,19 @@ def test_the_stored_vectors_are_used_as_they_are():
         for v in (variables(), changed)
     ]
     assert jnp.abs(outputs[0] - outputs[1]).max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("spade_cityscapes", 93_048_003),
+        # Another label channel is 9 * (1024 + 18 * 128) numbers: of the start and of 18 norms.
+        ("spade_coco", 93_048_003 + 148 * 29_952),
+        ("spade_ade20k", 93_048_003 + 115 * 29_952),
+    ],
+)
+def test_the_published_sizes(name, parameters):
+    assert count(expected(CATALOG[name].network())) == parameters
 
 
 def test_every_tensor_of_the_published_generator_has_a_place():
