@@ -10,6 +10,10 @@
   python launch/train.py --config configs/inpaint_c2f.py:places2 --config.data_root DIR
       Places2 at 256 and 512 px: its pictures have no pixels to teach 1024. Also :ffhq and
       :celebahq, at 256, 512 and 1024 px. For accelerators; not run by us.
+  python launch/reproduce.py --paper inpaint_c2f --preset demo --workdir runs/c2f_table
+      The preset :table, the demo beside one net at its finest side that takes as many steps, and
+      beside fills that need no network: twice the demo's time. With --preset smoke, :table_smoke,
+      at the size of :smoke.
 
 A phase's system.gt_steps (steps on the halved truth) and system.optimizer.decay_steps follow its
 train.steps unless they are set themselves. What the demo reaches stands in docs/inpaint_c2f.md
@@ -32,6 +36,8 @@ def get_config(preset: str = "") -> ConfigDict:
         "places2": lambda: _published("places2", levels=2),
         "ffhq": lambda: _published("ffhq", levels=3),
         "celebahq": lambda: _published("celebahq", levels=3),
+        "table": lambda: _table(_demo()),
+        "table_smoke": lambda: _table(_smoke()),
     }
     return preset_of(preset, presets)()
 
@@ -170,6 +176,46 @@ def _smoke() -> ConfigDict:
         phase.train.update({"steps": 6, "global_batch": 8})
         phase.system.gt_steps = 2
         phase.data.resolution = config.system.levels.res[-1]
+    return config
+
+
+def _table(config: ConfigDict) -> ConfigDict:
+    """Return a cascade and its rival of a single stage, with the paper's Table 1.
+
+    The rival is the net of the last level alone: of the demo's size, at the demo's grid, with the
+    learned tables, all the steps of the cascade's phases and as many in sampling.
+    """
+    levels, phases = config.system.levels, config.phases
+    top = f"level{len(levels.res)}"
+    single = ConfigDict(phases.lcg.to_dict())
+    single.train.steps = sum(phase.train.steps for phase in phases.values())
+    single.system.update({"gt_steps": 0, "optimizer": {"decay_steps": single.train.steps}})
+    one = {key: value[-1:] for key, value in levels.items()}
+    one |= {"steps": (sum(levels.steps),), "cfg": levels.cfg[:1], "gain": levels.gain[:1]}
+    one["up"] = levels.up[:1]
+    single.system.levels = one
+    phases.single = single
+    config.run = (*config.run, "single")
+    config.table = {
+        "paper": "inpaint_c2f",
+        "data": "places2",
+        "rows": (
+            ("CoModGAN", None),
+            ("DeepFill", None),
+            ("MADF", None),
+            ("PixelHacker", None),
+            ("proposed (C2F)", top),
+            ("single stage, as many steps", "single", "", "ours"),
+            ("mean known colour", top, "mean_colour/", "ours"),
+            ("nearest known pixel", top, "nearest_known/", "ours"),
+        ),
+        "columns": (
+            ("", "hole PSNR, dB", "{key}hole_psnr", 1.0),
+            ("", "hole L1", "{key}hole_l1", 1.0),
+            ("", "band L1", "{key}band_l1", 1.0),
+            ("", "seam ratio", "{key}seam_ratio", 1.0),
+        ),
+    }
     return config
 
 

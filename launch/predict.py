@@ -4,11 +4,15 @@ r"""Use a trained run, or a method without training, on a picture or on every pi
   python launch/predict.py --run runs/inpaint_c2f --image photos --mask masks --output out
   python launch/predict.py --config configs/crf_coarse.py --image a.png --labels b.png \
       --output c.png
+  python launch/predict.py --config configs/published_drawing.py:contour --image a.png \
+      --output c.png --svg
 
 The flags after --run or --config are the inputs of the system: for inpainting --image, --mask and
---category (background or foreground), for the CRF --image and --labels. Folders are joined by file
-name without suffix; the same command continues a folder that is half done. Values of a config are
-set by --config.<key>=<value>.
+--category (background or foreground), for the CRF --image and --labels; and its options: line
+drawings have --size, --tile, --statistics, --film, --ink, --invert, --alpha, --svg and --shortest
+(docs/line_drawing.md), restored label maps --clamp-known and --confidence. Folders are joined by
+file name without suffix; the same command continues a folder that is half done. Values of a config
+are set by --config.<key>=<value>.
 """
 
 import sys
@@ -32,6 +36,13 @@ def parser() -> cli.Flags:
         choices=("white-hole", "black-hole"),
         default="white-hole",
         help="what is to be filled in a mask: its white or its black part",
+    )
+    flags.add_argument(
+        "--outputs",
+        default="",
+        metavar="NAME,...",
+        help="what to write of the answer, or 'all'; several into a folder each. By default its "
+        "first part: of restored maps, labels of labels, image and confidence",
     )
     flags.add_argument(
         "--palette", action="store_true", help="write label maps with their colours as palette"
@@ -63,18 +74,24 @@ def main() -> None:
     else:
         overrides, rest = config_files.split_overrides(rest)
         synthesizer = from_config(config_files.load(known.config, overrides)[0])
-    of_system = cli.Flags(None, add_help=False)
+    of_system = cli.Flags(add_help=False)
     for name, flags in synthesizer.flags.items():
         of_system.add_argument(*flags, dest=name)
-    inputs, unknown = of_system.parse_known_args(rest)
+    names = list(synthesizer.inputs)
+    if (options := synthesizer.options) is not None:
+        of_system.add_options(options)
+        names += vars(options)
+    found, unknown = of_system.parse_known_args(rest)
     if unknown:
-        flags = ", ".join(f"--{name}" for name in synthesizer.inputs)
+        flags = ", ".join(f"--{name}" for name in names)
         raise UserError(f"unexpected argument '{unknown[0]}'; this system takes {flags}")
-    given = {name: value for name, value in vars(inputs).items() if value is not None}
+    given = {name: value for name, value in vars(found).items() if value is not None}
+    inputs = {name: given.pop(name) for name in synthesizer.inputs if name in given}
     predict_files(
-        synthesizer,
-        given,
+        synthesizer.adjusted(**given),
+        inputs,
         known.output,
+        outputs=[name for name in known.outputs.split(",") if name],
         palette=known.palette,
         on_error=known.on_error,
         seed=known.seed,

@@ -2,10 +2,11 @@
 figures. The same command continues a sweep that was interrupted.
 
   python launch/reproduce.py --paper crf_coarse --workdir runs/crf_table
-  python launch/reproduce.py --paper mask_restoration --workdir runs/masks --seeds 3
+  python launch/reproduce.py --paper mask_restoration --preset demo --workdir runs/masks --seeds 3
 
-The rows are those of the preset "table" of configs/<paper>.py, or "table_<preset>" with --preset.
-Any value of the config is set by --config.<key>=<value>.
+The rows are those of the preset "table" of configs/<paper>.py, which "demo" stands for, or of
+"table_<preset>" with another --preset. Several hosts that see one workdir take a --share each. Any
+value of the config is set by --config.<key>=<value>.
 """
 
 import shlex
@@ -18,7 +19,9 @@ def parser() -> cli.Flags:
     """Return the flags of this script; those of the config itself are read later."""
     flags = cli.Flags(__doc__)
     flags.add_argument("--paper", required=True, help="a config that has a table, by its name")
-    flags.add_argument("--preset", default="", help='"" is the demo; "paper" its own data and size')
+    flags.add_argument(
+        "--preset", default="demo", help='"demo" by default; "paper" its own data and size'
+    )
     flags.add_argument("--workdir", required=True, help="one for all hosts of the sweep")
     flags.add_argument("--seeds", type=int, default=1, help="runs of every row")
     flags.add_argument(
@@ -35,7 +38,7 @@ def main() -> None:
 
     if known.seeds < 1:
         raise UserError(f"--seeds is {known.seeds}; expected 1 or more")
-    preset = f"table_{known.preset}" if known.preset else "table"
+    preset = "table" if known.preset == "demo" else f"table_{known.preset}"
     config, _ = config_files.load(f"configs/{known.paper}.py:{preset}", overrides)
     from segsynth.experiment import Stopped
     from segsynth.reproduce import Share, reproduce

@@ -1,12 +1,13 @@
 """What all launch scripts share: logging, and how a user's mistake ends a program."""
 
 import argparse
+import dataclasses
 import errno
 import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from segsynth.errors import UserError
 
@@ -14,13 +15,24 @@ from segsynth.errors import UserError
 class Flags(argparse.ArgumentParser):
     """argparse, but a mistake is one line like every other."""
 
-    def __init__(self, doc: str | None, **options: bool):
+    def __init__(self, doc: str | None = None, **options: Any):
         formatter = argparse.RawDescriptionHelpFormatter
         super().__init__(description=doc, formatter_class=formatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """Raise :class:`UserError`."""
         raise UserError(f"{message}; --help lists the flags")
+
+    def add_options(self, options: Any) -> None:
+        """Add a flag for each field of a dataclass, None unless given; a switch for a bool."""
+        for field in dataclasses.fields(options):
+            flag, text = f"--{field.name.replace('_', '-')}", field.metadata["help"]
+            if field.type is bool:
+                self.add_argument(flag, action="store_true", default=None, help=text)
+                continue
+            choices = get_args(field.type) or None
+            kind = str if choices else field.type
+            self.add_argument(flag, dest=field.name, type=kind, choices=choices, help=text)
 
     def add_distributed(self) -> None:
         """Add ``--distributed``, on which a script calls :func:`join_processes`."""

@@ -21,8 +21,7 @@ from segsynth.engine import images, references, sharding
 from segsynth.engine.run import Run, plain, write_json
 from segsynth.engine.tables import report
 from segsynth.errors import UserError
-from segsynth.metrics.names import name_of
-from segsynth.settings import merge
+from segsynth.metrics.names import marked, name_of
 from segsynth.system import Predictor, System
 from segsynth.types import Frozen, PRNGKey, Variables
 
@@ -162,8 +161,8 @@ def evaluate_config(
       UserError: the system of ``config`` learns, or its data cannot be read.
     """
     config = plain(config)
-    shared = {name: config.get(name, {}) for name in ("system", "data", "train", "eval")}
-    settings = _asked(merge({"frozen": {}}, shared), data_root, split, examples)
+    shared = {name: config.get(name, {}) for name in ("system", "data", "train", "eval", "frozen")}
+    settings = _asked(shared, data_root, split, examples)
     name = settings["system"]["name"]
     system = systems.build(settings["system"])
     if isinstance(system, System):
@@ -171,13 +170,16 @@ def evaluate_config(
             f"{name} has to be trained first: run launch/train.py on this config, then "
             "launch/evaluate.py --run on its workdir"
         )
+    plan = sharding.plan(**config.get("mesh", {}))
+    frozen = references.load_published(settings["frozen"], system, plan.replicated)
+    taken = {name: {"reference": reference} for name, reference in settings["frozen"].items()}
     return _judge(
         system,
         settings,
-        ({"params": {}, "model_state": {}}, {}),
-        sharding.plan(**config.get("mesh", {})),
+        ({"params": {}, "model_state": {}}, frozen),
+        plan,
         seed=config["seed"],
-        record={"phase": name, "step": 0, "frozen": {}, "system": settings["system"]},
+        record={"phase": name, "step": 0, "frozen": taken, "system": settings["system"]},
         folder=pathlib.Path(output) / _data_name(settings),
     )
 
@@ -222,5 +224,31 @@ def _judge(system, settings, weights, plan, *, seed, record, folder) -> dict[str
         write_json(file, record)  # makes the folder
         pictures.write_png(file.with_suffix(".png"), images.grid(drawn))
         log.info("%s step %d, n = %d", record["phase"], record["step"], record["n"])
-        log.info("%s\nwrote %s and the grid beside it", report(system, metrics), file)
+        log.info("%s\n", report(system, metrics))
+        for line in on_weights(metrics, record["frozen"]):
+            log.info("%s", line)
+        log.info("wrote %s and the grid beside it", file)
     return record
+
+
+def on_weights(metrics: Iterable[str], frozen: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return in words which figures, and which frozen networks, are not of published weights.
+
+    Args:
+      metrics: names of figures.
+      frozen: the record of each frozen network; "reference" is read.
+    """
+    metrics = tuple(metrics)
+    standins = [
+        f"{name} = {entry['reference']}"
+        for name, entry in frozen.items()
+        if entry["reference"].startswith("standin:")
+    ]
+    found = {
+        "figures of a stand-in with random weights, which tell nothing of pictures": marked(
+            metrics, "standin"
+        ),
+        "figures of weights that the catalogue does not know": marked(metrics, "unlisted"),
+        "frozen networks that are stand-ins with random weights": standins,
+    }
+    return [f"{what}: {', '.join(which)}" for what, which in found.items() if which]

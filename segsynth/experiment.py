@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
@@ -30,7 +31,7 @@ from segsynth.engine.stopping import StopRequest
 from segsynth.engine.tables import report
 from segsynth.errors import UserError
 from segsynth.evaluate import Evaluator, evaluation_key
-from segsynth.system import Diagnosable, Exporter, System, TrainState
+from segsynth.system import Calibrating, Diagnosable, Exporter, Probing, System, TrainState
 from segsynth.types import Frozen, PRNGKey
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,11 @@ class _Phase:
                 f"every.diagnose is {settings['every']['diagnose']}, and "
                 f"{settings['system']['name']} has nothing to diagnose; set it to 0"
             )
+        if settings["train"].get("calibration", 0) and not isinstance(system, Calibrating):
+            raise UserError(
+                f"train.calibration is {settings['train']['calibration']}, and "
+                f"{settings['system']['name']} has no statistics to estimate; set it to 0"
+            )
         references.check(run, name, system)
         feed.check(settings, system, opened)
         return settings, system
@@ -131,6 +137,11 @@ class _Phase:
         """Check a phase and load what it takes as frozen."""
         settings, system = cls.check(run, name, plan, opened)
         frozen = references.load_frozen(run, name, system, plan)
+        if isinstance(system, Probing):
+            try:
+                system.check_frozen(frozen)
+            except UserError as error:
+                raise UserError(f"phase {name}: {error}") from error
         return cls(run, name, plan, settings, system, opened, frozen, Evaluator(system, plan))
 
     @property
@@ -243,6 +254,8 @@ class _Phase:
                     self._log(step, meter, progress, writer)
                 if every.due("diagnose", step):
                     self._diagnose(state, batch, writer, step)
+                if step == self.total:
+                    state = self._calibrated(state, shardings, batches, key)
                 evaluated = {}
                 if every.due("eval", step) or step == self.total:
                     metrics = evaluated = self._evaluate(state, writer, step)
@@ -261,6 +274,23 @@ class _Phase:
             local = next(batches)
             meter.waited(time.perf_counter() - began)
             yield step, self.plan.put_batch(local)
+
+    def _calibrated(self, state: TrainState, shardings, batches: Iterator, key) -> TrainState:
+        """Estimate the statistics of a finished state on batches that follow those of training."""
+        count = self.settings["train"].get("calibration", 0)
+        if not count:
+            return state
+        calibrate = jax.jit(self._calibration, donate_argnums=0, out_shardings=shardings)
+        for i in range(count):
+            batch = self.plan.put_batch(next(batches))
+            number = jax.device_put(np.int32(i), self.plan.replicated)
+            state = calibrate(state, self.frozen, batch, key, number)
+        return state
+
+    def _calibration(self, state, frozen, batch, key, number) -> TrainState:
+        # Steps count from 0, so these keys are no step's.
+        key = jax.random.fold_in(key, state.step + number)
+        return self.system.calibrate(state, frozen, batch, key)
 
     def _log(self, step: int, meter: Meter, progress: Progress, writer: writers.Writer) -> None:
         means = meter.flush(step)

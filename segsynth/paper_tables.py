@@ -5,8 +5,9 @@ The figures of a paper are in one file, ``segsynth/papers/<paper>.json``: ``pape
 section of a config says where ours come from:
 
 - ``paper``: name of that file; ``data``: the data set of the paper, as ``data.source`` names it;
-- ``rows``: (name in the paper, unit, key); the unit is a phase of the config's run, or "" for a
-  system that learns nothing;
+- ``rows``: (name in the paper, unit, key); the unit is a phase of the config's run, "" for a system
+  that learns nothing, or None for a row that is only printed. With a fourth entry, "ours", the
+  paper has no such row, and its name says so;
 - ``columns``: (name in the paper or "", our name, metric, factor); ``{key}`` in the metric stands
   for the row's key.
 """
@@ -15,7 +16,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from scipy import stats
 
@@ -26,11 +27,19 @@ from segsynth.settings import unknown
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A row: its name in the paper, the phase that it is measured on, and its key in metrics."""
+    """A row: its name in the paper, the phase that it is measured on, and its key in metrics;
+    ``origin`` "ours" for one that the paper does not have.
+    """
 
     name: str
-    unit: str
+    unit: str | None
     key: str = ""
+    origin: Literal["", "ours"] = ""
+
+    @property
+    def title(self) -> str:
+        """What stands in its first cell."""
+        return f"{self.name} ({self.origin})" if self.origin else self.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +76,7 @@ class PaperTable:
         rows = tuple(Row(*row) for row in section["rows"])
         columns = tuple(Column(*column) for column in section["columns"])
         for row in rows:
-            if row.name not in table:
+            if not row.origin and row.name not in table:
                 raise UserError(unknown(row.name, table, f"the table of {section['paper']}"))
         for column in columns:
             if column.paper and column.paper not in stored["columns"]:
@@ -79,7 +88,7 @@ class PaperTable:
     @property
     def units(self) -> tuple[str, ...]:
         """The units, each once, in the order of the rows."""
-        return tuple(dict.fromkeys(row.unit for row in self.rows))
+        return tuple(dict.fromkeys(row.unit for row in self.rows if row.unit is not None))
 
     def markdown(self, measured: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
         """Lay the table out, the paper's figures beside ours.
@@ -89,24 +98,29 @@ class PaperTable:
                 mean and half the width of its 95 % interval by Student's t.
 
         """
-        theirs = [name for name in self._paper_columns() if self._printed(name)]
+        theirs = [name for name in self.printed if self._is_printed(name)]
         head = ["", *(f"{name} (paper)" for name in theirs), *(c.ours for c in self.columns)]
         lines = [_line(head), "|" + "---|" + "---:|" * (len(head) - 1)]
         for row in self.rows:
-            printed = [_number(self.figures[row.name][name]) for name in theirs]
+            printed = [_number(self._figure(row, name)) for name in theirs]
             cells = [self._cell(row, column, measured) for column in self.columns]
-            lines.append(_line([row.name, *printed, *cells]))
+            lines.append(_line([row.title, *printed, *cells]))
         return "\n".join(lines)
 
-    def _paper_columns(self) -> tuple[str, ...]:
+    @property
+    def printed(self) -> tuple[str, ...]:
+        """Names of the paper's columns."""
         return tuple(next(iter(self.figures.values())))
 
-    def _printed(self, name: str) -> bool:
-        return any(self.figures[row.name][name] is not None for row in self.rows)
+    def _figure(self, row: Row, name: str) -> float | None:
+        return None if row.origin else self.figures[row.name][name]
+
+    def _is_printed(self, name: str) -> bool:
+        return any(self._figure(row, name) is not None for row in self.rows)
 
     def _cell(self, row: Row, column: Column, measured: Sequence[Mapping]) -> str:
         metric = column.metric.format(key=row.key)
-        found = [seed.get(row.unit, {}).get(metric) for seed in measured]
+        found = [seed.get(row.unit, {}).get(metric) for seed in measured]  # none for unit None
         values = [
             column.factor * value for value in found if value is not None and math.isfinite(value)
         ]

@@ -1,5 +1,6 @@
 """Answer for files: one picture, or every picture of a folder, which may be half done."""
 
+import json
 import logging
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,18 +17,34 @@ from segsynth.data.layouts.cityscapes import SUFFIXES
 from segsynth.engine.run import differences, plain, read_json, write_json
 from segsynth.errors import UserError
 from segsynth.predict import Synthesizer
+from segsynth.settings import unknown
 
 log = logging.getLogger(__name__)
 
-#: What a folder of answers was made with, in that folder.
-MANIFEST = "predictions.json"
+#: In a folder of answers: what they were made with, and one JSON object a line for each example,
+#: ``name``, ``inputs`` (as they were given) and ``outputs`` (files, as seen from the folder).
+MANIFEST, LISTING = "predictions.json", "manifest.jsonl"
 
 
 class Job(NamedTuple):
-    """One example: the inputs of a call, and the file of its answer."""
+    """One example: the inputs of a call, and the file of each picture of its answer."""
 
     inputs: dict[str, Any]
-    output: pathlib.Path
+    outputs: dict[str, pathlib.Path]
+    name: str = ""
+
+    @property
+    def files(self) -> list[pathlib.Path]:
+        """The inputs that are files."""
+        return [value for value in self.inputs.values() if isinstance(value, pathlib.Path)]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the answer is there and no older than what it was made from."""
+        if not all(path.exists() for path in self.outputs.values()):
+            return False
+        made = min(path.stat().st_mtime_ns for path in self.outputs.values())
+        return all(file.stat().st_mtime_ns <= made for file in self.files)
 
 
 def predict_files(
@@ -35,6 +52,7 @@ def predict_files(
     inputs: Mapping[str, str],
     output: str | PathLike,
     *,
+    outputs: Sequence[str] = (),
     palette: bool = False,
     on_error: Literal["raise", "skip"] = "raise",
     **options: Any,
@@ -44,12 +62,17 @@ def predict_files(
     A folder is done in the order of its names, split over the processes of a distributed program.
     Answers that are there already, and no older than their inputs, are left alone, so that the same
     command continues an interrupted one; ``predictions.json`` in the folder tells whether they were
-    made from the same folders with the same settings.
+    made from the same folders with the same settings, ``manifest.jsonl`` which files belong
+    together.
 
     Args:
       synthesizer: the system.
       inputs: each input -> a file; or, all spatial ones alike, folders whose files share stems.
-      output: a PNG file, or a folder accordingly.
+      output: a PNG file, or a folder accordingly; what else a system answers in words, such as an
+        SVG file, is written beside it.
+      outputs: which of the system's outputs to write, ("all",) for all; the first by default.
+        Several have a folder each, ``<output>/<name>``; of one example, the first has the name
+        given, and the others ``-<name>`` behind it.
       palette: write label maps as palette PNGs of the label set's colours. A label map whose input
         was one is always written so, with the palette of the input.
       on_error: "skip" goes on in a folder past what cannot be answered for.
@@ -60,36 +83,78 @@ def predict_files(
         the end, what ``on_error`` skipped; nothing is half-written.
     """
     output = pathlib.Path(output)
-    jobs = list(_jobs(inputs, output))
-    name = synthesizer.system.outputs[0]
-    if palette and jobs:
-        _palette(synthesizer, jobs[0], name, palette)  # it has colours, or says so before the work
+    names = _chosen(synthesizer.system.outputs, outputs)
+    jobs = every = list(_jobs(inputs, output, names))
+    if palette and jobs:  # there are colours, or it says so before the work
+        _palettes(synthesizer, jobs[0], palette)
     folder = any(_is_folder(value) for value in inputs.values())
     if folder:
         made_with = {**synthesizer.made_with, **options, "inputs": _absolute(inputs)}
-        _note_settings(output, {**made_with, "palette": palette}, jobs)
+        _note_settings(output, {**made_with, "palette": palette, "outputs": names}, jobs)
         mine = jobs[jax.process_index() :: jax.process_count()]
-        jobs = [job for job in mine if not _is_done(job)]
+        jobs = [job for job in mine if not job.is_done]
         if len(jobs) < len(mine):
             log.info("%d of %d are there already", len(mine) - len(jobs), len(mine))
+        if jobs:  # what was done before must not change how the rest is done
+            polarity = options.get("mask_polarity", "white-hole")
+            synthesizer = synthesizer.surveyed((job.inputs for job in every), polarity)
     written, skipped = [], []
     for job in tqdm(jobs, unit="picture", disable=None if folder else True):
         try:
-            answer = _answer(synthesizer, job, options)[name]
-            colours = _palette(synthesizer, job, name, palette)
+            answer = _answer(synthesizer, job, options)
+            colours = _palettes(synthesizer, job, palette)
         except UserError as error:
             if on_error == "raise" or not folder:
                 raise
             log.warning("skipped: %s", error)
             skipped.append(str(error))
             continue
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        pictures.write_png(job.output, answer, colours)
-        written.append(job.output)
+        written += _write(job, answer, colours)
+    if folder:
+        _list(output, every)
     log.info("wrote %s", output if folder else written[0])
     if skipped:
         raise UserError(f"{len(skipped)} of {len(jobs)} pictures were skipped, first: {skipped[0]}")
     return written
+
+
+def _chosen(known: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the outputs that are written, in the order of the system's."""
+    for name in asked:
+        if name not in (*known, "all"):
+            raise UserError(unknown(name, (*known, "all"), "this system's output"))
+    if "all" in asked:
+        return tuple(known)
+    return tuple(name for name in known if name in asked) or tuple(known[:1])
+
+
+def _write(job: Job, answer: Mapping[str, Any], colours: Mapping[str, Any]) -> list[pathlib.Path]:
+    """Write one answer; what is no picture first, as the pictures tell that all is there."""
+    for path in job.outputs.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    first = next(iter(job.outputs.values()))
+    texts = {first.with_suffix(f".{n}"): text for n, text in answer.items() if type(text) is str}
+    for path, text in texts.items():
+        path.write_text(text)
+    for name, path in job.outputs.items():
+        pictures.write_png(path, answer[name], colours[name])
+    return [*texts, *job.outputs.values()]
+
+
+def _list(folder: pathlib.Path, jobs: Sequence[Job]) -> None:
+    """Write which files belong together, of all examples that are answered for by now.
+
+    Each of several processes writes it at its end, so that the last one finds all.
+    """
+    lines = []
+    for job in jobs:
+        if all(path.exists() for path in job.outputs.values()):
+            made = {name: x.relative_to(folder).as_posix() for name, x in job.outputs.items()}
+            given = {name: str(value) for name, value in job.inputs.items()}
+            lines.append(json.dumps({"name": job.name, "inputs": given, "outputs": made}))
+    part = folder / f".{LISTING}.{jax.process_index()}.part"
+    part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    part.replace(folder / LISTING)
 
 
 def _absolute(inputs: Mapping[str, str]) -> dict[str, str]:
@@ -98,34 +163,35 @@ def _absolute(inputs: Mapping[str, str]) -> dict[str, str]:
     return {n: str(pathlib.Path(v).resolve()) if n in spatial else v for n, v in inputs.items()}
 
 
-def _is_done(job: Job) -> bool:
-    """Whether the answer is there and no older than what it was made from."""
-    if not job.output.exists():
-        return False
-    made = job.output.stat().st_mtime_ns
-    files = [value for value in job.inputs.values() if isinstance(value, pathlib.Path)]
-    return all(file.stat().st_mtime_ns <= made for file in files)
-
-
 def _answer(synthesizer: Synthesizer, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
     """Answer, or say which file cannot be answered for."""
     try:
         return synthesizer(**job.inputs, **options)
     except UserError as error:
-        files = [str(value) for value in job.inputs.values() if isinstance(value, pathlib.Path)]
+        files = [str(file) for file in job.files]
         if any(file in str(error) for file in files):
             raise
         raise UserError(f"{' with '.join(files)}: {error}") from error
 
 
-def _palette(
-    synthesizer: Synthesizer, job: Job, name: str, wanted: bool
-) -> UInt8[np.ndarray, "256 3"] | None:
-    """Return the colours of a label map that is written with some."""
-    if modalities.get(name).draw != "palette":
-        return None
+def _palettes(
+    synthesizer: Synthesizer, job: Job, wanted: bool
+) -> dict[str, UInt8[np.ndarray, "256 3"] | None]:
+    """Return the colours of each output that is a label map and is written with some."""
+    return {
+        name: _palette(synthesizer, job, wanted) if _has_palette(name) else None
+        for name in job.outputs
+    }
+
+
+def _has_palette(name: str) -> bool:
+    known = modalities.MODALITIES.get(name)
+    return known is not None and known.draw == "palette"
+
+
+def _palette(synthesizer: Synthesizer, job: Job, wanted: bool) -> UInt8[np.ndarray, "256 3"] | None:
     for given, value in job.inputs.items():
-        if modalities.get(given).draw == "palette":
+        if _has_palette(given):
             found = pictures.read_palette(value)
             if found is not None:
                 return found
@@ -146,7 +212,7 @@ def _note_settings(folder: pathlib.Path, settings: Mapping[str, Any], jobs: Sequ
         ) from error
     before, settings = read_json(folder / MANIFEST), plain(dict(settings))
     found = differences(before, settings, free=()) if before is not None else []
-    if found and any(job.output.exists() for job in jobs):
+    if found and any(path.exists() for job in jobs for path in job.outputs.values()):
         raise UserError(
             f"{folder} holds answers made with other settings ({found[0]}); give another --output"
         )
@@ -158,8 +224,8 @@ def _is_folder(value: str) -> bool:
     return pathlib.Path(value).is_dir()
 
 
-def _jobs(inputs: Mapping[str, str], output: pathlib.Path) -> Iterator[Job]:
-    """Yield the inputs and the output file of each example."""
+def _jobs(inputs: Mapping[str, str], output: pathlib.Path, names: Sequence[str]) -> Iterator[Job]:
+    """Yield the inputs and the files of each example's answer."""
     spatial = {k: pathlib.Path(v) for k, v in inputs.items() if modalities.get(k).spatial}
     fixed = {k: v for k, v in inputs.items() if k not in spatial}
     folders = [name for name, path in spatial.items() if path.is_dir()]
@@ -168,7 +234,8 @@ def _jobs(inputs: Mapping[str, str], output: pathlib.Path) -> Iterator[Job]:
             raise UserError(f"--output {output} is a folder; give the name of a PNG file")
         if output.suffix.lower() != ".png":
             raise UserError(f"--output {output} is no PNG file; give a name that ends in .png")
-        yield Job({**spatial, **fixed}, output)
+        others = {name: output.with_stem(f"{output.stem}-{name}") for name in names[1:]}
+        yield Job({**spatial, **fixed}, {names[0]: output, **others})
         return
     lead = next(iter(spatial))
     if len(folders) != len(spatial):
@@ -192,7 +259,9 @@ def _jobs(inputs: Mapping[str, str], output: pathlib.Path) -> Iterator[Job]:
                 "there"
             )
         found = {name: files[stem] for name, files in listed.items()}
-        yield Job({**found, **fixed}, output / f"{stem}.png")
+        homes = {name: output / name if len(names) > 1 else output for name in names}
+        files = {name: home / f"{stem}.png" for name, home in homes.items()}
+        yield Job({**found, **fixed}, files, stem)
 
 
 def _by_stem(folder: pathlib.Path, suffix: str) -> dict[str, pathlib.Path]:

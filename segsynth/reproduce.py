@@ -7,6 +7,9 @@ host that needs it, and the others wait for it.
 """
 
 import dataclasses
+import hashlib
+import importlib.metadata
+import json
 import logging
 import os
 import pathlib
@@ -18,6 +21,7 @@ from typing import Any
 import jax
 
 import segsynth
+from segsynth import attempts
 from segsynth.engine.run import Run, plain, read_json, write_json
 from segsynth.errors import UserError
 from segsynth.evaluate import evaluate_config
@@ -26,6 +30,7 @@ from segsynth.paper_tables import PaperTable
 
 log = logging.getLogger(__name__)
 
+_PACKAGES = ("jax", "flax", "optax", "numpy")
 #: Seconds between two looks at what another host is training.
 _PAUSE = 5.0
 
@@ -80,40 +85,50 @@ def reproduce(
         )
     table = PaperTable.of(settings["table"])
     workdir = pathlib.Path(workdir).absolute()
-    measured = []
+    measured, tried = [], []
     for number in range(seeds):
         folder = workdir / f"seed{settings['seed'] + number}"
         one = {**settings, "seed": settings["seed"] + number}
         if settings.get("run"):
             measured.append(_train(one, table.units, folder, share))
+            if attempts.limits(settings):
+                tried.append(_tried(one, table.units, folder, share, stride=seeds))
+                measured[-1] = {unit: tries[-1].metrics for unit, tries in tried[-1].items()}
         else:
             measured.append(_evaluate(one, folder))
     report = workdir / "report.md"
     if share.index == 0:
         runs = [workdir / f"seed{settings['seed'] + number}" for number in range(seeds)]
-        _write(report, table, settings, measured, runs, command)
+        more = [attempts.report(settings, table.units, tries) for tries in tried]
+        _write(report, table, settings, measured, runs, command, more)
         log.info("%s\nwrote %s", report.read_text(), report)
     return report
 
 
 def order(settings: Mapping[str, Any], units: Sequence[str]) -> list[str]:
-    """Return the units and all the phases that they take networks from, in the order of training.
+    """Return the units, each behind all the phases that it takes networks from.
 
     Raises:
-        UserError: a row of a phase that the config does not have.
+        UserError: a row of a phase that the config does not have, phases in a circle.
 
     """
-    needed: set[str] = set()
-    waiting = list(units)
-    while waiting:
-        phase = waiting.pop()
+    found: list[str] = []
+
+    def add(phase: str, waiting: tuple[str, ...]) -> None:
         if phase not in settings["phases"]:
             known = ", ".join(settings["phases"])
             raise UserError(f"table.rows names the phase {phase!r}; the config has {known}")
-        if phase not in needed:
-            needed.add(phase)
-            waiting += _parents(settings, phase)
-    return [phase for phase in settings["phases"] if phase in needed]
+        if phase in waiting:
+            raise UserError(f"phase {phase} takes networks from itself by {', '.join(waiting[1:])}")
+        if phase not in found:
+            for parent in _parents(settings, phase):
+                add(parent, (*waiting, phase))
+            found.append(phase)
+
+    # The config's own order of phases is lost: a ConfigDict sorts its keys.
+    for unit in units:
+        add(unit, ())
+    return found
 
 
 def _parents(settings: Mapping[str, Any], phase: str) -> list[str]:
@@ -134,13 +149,30 @@ def _owners(settings: Mapping[str, Any], units: Sequence[str], count: int) -> di
 def _train(settings: dict, units: Sequence[str], folder: pathlib.Path, share: Share) -> dict:
     owners = _owners(settings, units, share.count)
     mine = [unit for unit in units if owners[unit] == share.index]
-    for phase in order(settings, mine):
-        if owners[phase] == share.index:
-            train_and_evaluate({**settings, "run": [phase]}, folder)
-        else:
+    needed = order(settings, mine)
+    # Owners have lower numbers than those who wait for them, so that no two wait for each other.
+    for phase in needed:
+        if owners[phase] != share.index:
             _wait(folder, phase)
+    if needed:
+        train_and_evaluate({**settings, "run": needed}, folder)
     wanted = units if share.index == 0 else mine
     return {unit: _wait(folder, unit)["metrics"] for unit in wanted}
+
+
+def _tried(
+    settings: dict, units: Sequence[str], folder: pathlib.Path, share: Share, stride: int
+) -> attempts.Tries:
+    """Train again what collapsed in a finished run, each row on the host that it belongs to."""
+    owners = _owners(settings, units, share.count)
+
+    def again(changed: dict, place: pathlib.Path, unit: str) -> dict[str, Any]:
+        if place != folder and owners[unit] == share.index:
+            train_and_evaluate(changed, place)
+        return _wait(place, unit)
+
+    wanted = [unit for unit in units if share.index in (0, owners[unit])]
+    return attempts.made(settings, wanted, folder, again, stride)
 
 
 def _wait(folder: pathlib.Path, phase: str) -> dict[str, Any]:
@@ -166,7 +198,7 @@ def _evaluate(settings: dict, folder: pathlib.Path) -> dict[str, dict[str, float
     return {"": done["metrics"]}
 
 
-def _write(report, table: PaperTable, settings, measured, runs, command: str) -> None:
+def _write(report, table: PaperTable, settings, measured, runs, command: str, more=()) -> None:
     lines = [
         f"# {table.paper}: {table.title}",
         "",
@@ -176,6 +208,7 @@ def _write(report, table: PaperTable, settings, measured, runs, command: str) ->
         "",
         *(f"- {remark}" for remark in _remarks(table, settings, runs, len(measured))),
         "",
+        *(f"## Seed {settings['seed'] + i}\n\n{text}\n" for i, text in enumerate(more) if text),
         *_samples(report.parent, runs[0]),
     ]
     report.parent.mkdir(parents=True, exist_ok=True)
@@ -188,9 +221,11 @@ def _write(report, table: PaperTable, settings, measured, runs, command: str) ->
 def _remarks(table: PaperTable, settings, runs: Sequence[pathlib.Path], seeds: int) -> list[str]:
     """What a reader must know to compare the columns."""
     sources = sorted({_data(settings, unit)["source"] for unit in table.units})
-    remarks = [f"{seeds} seed{'s, mean ± half of the 95 % interval' if seeds > 1 else ''}"]
+    numbers = ", ".join(str(settings["seed"] + i) for i in range(seeds))
+    spread = "s; mean ± half of the 95 % interval, Student's t" if seeds > 1 else ""
+    remarks = [f"{seeds} seed{spread} (seed {numbers})"]
     judged = sorted({_examples(settings, unit) for unit in table.units})
-    remarks.append(f"examples that are judged: {', '.join(judged)}")
+    remarks.append(f"examples that are judged, n: {', '.join(judged)}")
     if sources != [table.data]:
         remarks.append(
             f"**other data**: ours are of {', '.join(sources)}, the paper's of {table.data}; the "
@@ -198,12 +233,31 @@ def _remarks(table: PaperTable, settings, runs: Sequence[pathlib.Path], seeds: i
         )
     standins = sorted({text for run in runs for text in _standins(run)})
     if standins:
-        remarks.append(f"**stand-ins** with random weights: {', '.join(standins)}")
+        remarks.append(
+            f"**stand-ins** with random weights, which others' figures do not compare with: "
+            f"{', '.join(standins)}"
+        )
+    remarks.append(f"all that was measured: {_files(table, runs[0])}")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     remarks.append(
-        f"segsynth {segsynth.__version__}, Python {platform.python_version()}, jax "
-        f"{jax.__version__}, {jax.device_count()} {jax.devices()[0].device_kind} device(s)"
+        f"config sha256 {_sha256(settings)[:12]}, segsynth {segsynth.__version__}, Python "
+        f"{platform.python_version()}, {versions}, {jax.device_count()} "
+        f"{jax.devices()[0].device_kind} device(s)"
     )
     return remarks
+
+
+def _files(table: PaperTable, run: pathlib.Path) -> str:
+    """Where the metrics of the rows lie, those of single classes too."""
+    found = [f"`{run.name}/eval/{unit}.json`" for unit in table.units if unit]
+    return ", ".join(found or [f"`{run.name}/eval`"])
+
+
+def _sha256(settings: Mapping[str, Any]) -> str:
+    """Digest of what is computed: not of where the data and the workdir lie."""
+    told = {key: value for key, value in settings.items() if key not in ("data_root", "run")}
+    told["data"] = {key: value for key, value in told.get("data", {}).items() if key != "root"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _data(settings: Mapping[str, Any], unit: str) -> Mapping[str, Any]:
@@ -222,7 +276,7 @@ def _standins(folder: pathlib.Path) -> list[str]:
         return []
     run = Run.open(folder)
     return [
-        f"{phase}/{name} = {entry['reference']}"
+        f"{name} = {entry['reference']}"
         for phase in run.config["phases"]
         for name, entry in run.directory(phase).frozen().items()
         if entry["reference"].startswith("standin:")

@@ -6,7 +6,7 @@ protocols: the loop in :mod:`segsynth.experiment` takes any object that has thes
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import clu.metrics
@@ -60,15 +60,33 @@ class FrozenSpec:
     """A network that a phase reads and never writes.
 
     ``init(key)`` returns its linen variables (``{"params": ..., ...}``); it is only ever run
-    abstractly, to learn the shapes that a checkpoint must hold.
+    abstractly, to learn the shapes that a checkpoint must hold. ``predicts``: whether ``predict``
+    reads it; one that only training and evaluation read need not be there for users.
     """
 
     init: Callable[[PRNGKey], Any]
     doc: str
+    predicts: bool = True
 
 
-#: ``predict`` of one system value, compiled: ``(system, inputs, key) -> outputs``.
-CompiledPredict = Callable[[Any, Mapping[str, np.ndarray], PRNGKey], Mapping[str, Array]]
+#: ``predict`` of one `Answering` value, compiled: ``(value, inputs, key) -> outputs``.
+CompiledPredict = Callable[[Any, Mapping[str, Any], PRNGKey], Mapping[str, Any]]
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """What can be compiled by itself: a system, or a part of what it does for one answer."""
+
+    @property
+    def on_host(self) -> bool:
+        """As a `Predictor`'s."""
+        ...
+
+    def predict(
+        self, variables: Variables, frozen: Frozen, inputs: Any, key: PRNGKey
+    ) -> dict[str, Any]:
+        """Return arrays, or trees of them, by name."""
+        ...
 
 
 @runtime_checkable
@@ -130,7 +148,40 @@ class Predictor(Protocol):
     def synthesize(
         self, predict: CompiledPredict, inputs: Mapping[str, np.ndarray], key: PRNGKey
     ) -> dict[str, np.ndarray]:
-        """Answer for one example of any size on the host: pad, ``predict``, undo the padding."""
+        """Answer for one example of any size on the host: pad, ``predict``, undo the padding.
+
+        An answer that is text, say of an SVG file, is named by the suffix of that file.
+        """
+        ...
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A system whose answers users can adjust: its options are flags of launch/predict.py."""
+
+    @property
+    def options(self) -> Any:
+        """A dataclass of what is chosen: a field an option, whose ``metadata`` holds "help", one
+        line, and may hold "choices".
+        """
+        ...
+
+    def adjusted(self, options: Any) -> Predictor:
+        """Return the system with other options, a value of the same dataclass.
+
+        Raises :class:`segsynth.errors.UserError` for those that contradict each other.
+        """
+        ...
+
+
+@runtime_checkable
+class Surveying(Protocol):
+    """A system that may look through a whole folder before it answers for a picture of it."""
+
+    def survey(
+        self, predict: CompiledPredict, examples: Iterable[Mapping[str, np.ndarray]]
+    ) -> Mapping[str, Any]:
+        """Return what ``synthesize`` shall find among the inputs of each example besides them."""
         ...
 
 
@@ -144,11 +195,64 @@ class Reporter(Protocol):
 
 
 @runtime_checkable
+class Tabulating(Protocol):
+    """A system with tables of its own for the rows of a sweep, which may be tried several times."""
+
+    def tables(self, tries: Mapping[str, Sequence[Any]], min_updates: int) -> str:
+        """Return them in Markdown.
+
+        ``tries``: phase -> `segsynth.papers.tries.Try` in order, of which the last is kept;
+        ``min_updates``: below so many a training is too short to be judged.
+        """
+        ...
+
+
+@runtime_checkable
+class Offering(Protocol):
+    """A system that takes more from a user than what a batch holds."""
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Modalities that ``synthesize`` gets besides ``inputs`` if they are given."""
+        ...
+
+    @property
+    def choices(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the values of a scalar, where they differ from system to system."""
+        ...
+
+
+@runtime_checkable
 class Diagnosable(Protocol):
     """A system whose training can be looked into; ``every.diagnose`` asks for it."""
 
     def diagnose(self, state: TrainState, frozen: Frozen, batch: Batch, key: PRNGKey) -> Scalars:
         """Return scalars about one step that costs more than the step itself."""
+        ...
+
+
+@runtime_checkable
+class Calibrating(Protocol):
+    """A system whose statistics are estimated anew once training has ended, for its averaged
+    parameters; ``train.calibration`` says on how many batches.
+    """
+
+    def calibrate(
+        self, state: TrainState, frozen: Frozen, batch: Batch, key: PRNGKey
+    ) -> TrainState:
+        """Return the state after one more batch of the estimate."""
+        ...
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A system that cannot learn through just any frozen network of the right shapes."""
+
+    def check_frozen(self, frozen: Frozen) -> None:
+        """Raise :class:`segsynth.errors.UserError` for weights that it cannot learn through.
+
+        Called once where a training begins, on values.
+        """
         ...
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segsynth import config_files, paper_tables, reproduce
-from segsynth.engine.run import write_json
+from segsynth.engine.run import plain, write_json
 from segsynth.errors import UserError
 from segsynth.paper_tables import PaperTable
 from segsynth.papers.figures import figures
@@ -30,7 +30,7 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize("paper", ["crf_coarse", "mask_restoration"])
+@pytest.mark.parametrize("paper", ["crf_coarse", "mask_restoration", "inpaint_c2f"])
 def test_every_stored_table_is_whole(paper):
     stored = figures(paper)
     assert stored["paper"] and stored["table"]
@@ -67,9 +67,40 @@ def test_a_row_that_the_paper_does_not_have():
         PaperTable.of({**SECTION, "paper": "crf"})
 
 
+def test_rows_of_one_side_only():
+    rows = [["x8, none", None], ["nearest label", "sparse", "nearest", "ours"]]
+    table = PaperTable.of({**SECTION, "rows": rows})
+    assert table.units == ("sparse",)
+    lines = table.markdown([{"sparse": {"nearest/accuracy": 0.75}}]).splitlines()
+    assert lines[2] == "| x8, none | 78.1 | 84.2 | 57.6 | - | - |"
+    assert lines[3] == "| nearest label (ours) | - | - | - | 75.0 | - |"
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "units"),
+    [
+        ("mask_restoration:table", 14, 8),
+        ("mask_restoration:table_camvid", 14, 8),
+        ("mask_restoration:table_paper", 14, 8),
+        ("inpaint_c2f:table", 8, 2),
+    ],
+)
+def test_the_presets_of_tables_fill_every_row(name, rows, units):
+    file, preset = name.split(":")
+    settings = plain(config_files.load(f"{ROOT}/configs/{file}.py:{preset}")[0])
+    table = PaperTable.of(settings["table"])
+    assert len(table.rows) == rows and len(table.units) == units
+    ours = {row.name for row in table.rows if not row.origin}
+    assert ours == set(table.figures)  # all that the paper prints, each once
+    assert reproduce.order(settings, table.units) == settings["run"]
+
+
 def test_what_rows_share_comes_first_and_once():
     settings = {"phases": PHASES}
-    assert reproduce.order(settings, ["finer", "sparse"]) == ["synthesis", "sparse", "x8", "finer"]
+    assert reproduce.order(settings, ["finer", "sparse"]) == ["synthesis", "x8", "finer", "sparse"]
+    circle = {"a": {"init_from": {"x": "phase:b"}}, "b": {"frozen": {"x": "phase:a"}}}
+    with pytest.raises(UserError, match="phase a takes networks from itself by b"):
+        reproduce.order({"phases": circle}, ["a"])
     with pytest.raises(UserError, match="names the phase 'fine'"):
         reproduce.order(settings, ["fine"])
     owners = reproduce._owners(settings, ["sparse", "finer"], 2)
@@ -86,23 +117,32 @@ def test_hosts_share_rows_and_the_first_one_reports(tmp_path, monkeypatch):
     trained = []
 
     def train(settings, folder):
-        (phase,) = settings["run"]
-        trained.append(phase)
-        write_json(folder / phase / "finished.json", {"metrics": {"restored/accuracy": 0.5}})
+        for phase in settings["run"]:
+            file = folder / phase / "finished.json"
+            if not file.exists():
+                trained.append(phase)
+                write_json(file, {"metrics": {"restored/accuracy": 0.5}})
 
     monkeypatch.setattr(reproduce, "train_and_evaluate", train)
-    monkeypatch.setattr(reproduce, "_PAUSE", 0.01)
+    monkeypatch.setattr(reproduce.time, "sleep", waited_in_vain)
     rows = [["sparse, CE", "sparse", "restored"], ["x8, CE", "finer", "restored"]]
     config = {"seed": 3, "run": ["sparse"], "phases": PHASES, "table": {**SECTION, "rows": rows}}
     config |= {"data": {"source": "streets"}, "eval": {"examples": 4}}
+    with pytest.raises(TimeoutError):  # the generator of both is the other host's
+        reproduce.reproduce(config, tmp_path, share=reproduce.Share(1, 2))
+    assert trained == []
     write_json(tmp_path / "seed3/synthesis/finished.json", {"metrics": {}})
     reproduce.reproduce(config, tmp_path, share=reproduce.Share(1, 2))
     assert trained == ["x8", "finer"] and not (tmp_path / "report.md").exists()
     report = reproduce.reproduce(config, tmp_path, share=reproduce.Share(0, 2))
-    assert trained == ["x8", "finer", "synthesis", "sparse"]
+    assert trained == ["x8", "finer", "sparse"]
     text = report.read_text()
     assert text.count("| 50.0 |") == 2 and "**other data**: ours are of streets" in text
     assert json.loads(report.with_suffix(".json").read_text())["measured"]
+
+
+def waited_in_vain(seconds):
+    raise TimeoutError
 
 
 def test_a_config_without_a_table_says_where_one_is(tmp_path):

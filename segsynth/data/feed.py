@@ -43,7 +43,8 @@ class DataConfig:
     prediction reads and writes label files; "" = ids as they stand. ``ids``: how street scenes
     number the classes, "published" or "train" (`segsynth.data.layouts.readers.Ids`).
     ``make_coarse``: make coarse labels from fine ones. ``guide``: attribute of a face whose guide
-    examples get, and in "portraits" the counterfactual. ``length``, ``eval_length``, ``seed``: of
+    examples get, and in "portraits" the counterfactual; of several, parted by commas, each example
+    has one in turn. ``length``, ``eval_length``, ``seed``: of
     procedural worlds. ``scale``: range of a random crop's side as a share of the picture's short
     side. ``flip``: probability. ``mask``, ``eval_mask``: settings of the hole masks in training and
     evaluation (`segsynth.data.masks.inpainting.InpaintingMasks`); empty = no mask. ``workers``:

@@ -19,17 +19,22 @@ class Guided(Derived):
 
     Attributes:
         source: provides ``parts``, bit k - 1 = part id k of `CELEBAMASK`.
-        attribute: whose guide.
+        attribute: whose guide. Of several, parted by commas, example i has that of number i modulo
+            their count, and ``attribute``, its place among the source's ``attribute_names``.
 
     Raises:
-        UserError: a source without parts, an attribute without a guide.
+        UserError: a source without parts, an attribute without a guide, several of which the source
+            does not have one.
 
     """
 
     attribute: str
 
     def __post_init__(self) -> None:
-        guides.get(self.attribute)
+        for name in self.attributes:
+            guides.get(name)
+        if len(self.attributes) > 1:
+            guides.places(self.attributes, self.attribute_names)
         if "parts" not in self.source.provides:
             raise UserError(
                 f"guides are made from the parts of a face, and the source provides "
@@ -39,12 +44,19 @@ class Guided(Derived):
     @property
     def provides(self) -> tuple[str, ...]:
         """Modality names of an example."""
-        return (*self.source.provides, "guide")
+        several = ("attribute",) if len(self.attributes) > 1 else ()
+        return (*self.source.provides, "guide", *several)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Those whose guides there are."""
+        return guides.names(self.attribute)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         example = self.source[index]
         bits = example["parts"][..., 0]
-        guide = guides.get(self.attribute)
+        turn = index % len(self.attributes)
+        guide = guides.get(self.attributes[turn])
         wanted = {
             name for region in guide for name in (*region.parts, *region.above, *region.below)
         }
@@ -53,4 +65,8 @@ class Guided(Derived):
             for row in CELEBAMASK.classes[1:]
             if row.name in wanted
         }
-        return example | {"guide": guides.draw(guide, parts)}
+        found = example | {"guide": guides.draw(guide, parts)}
+        if len(self.attributes) > 1:
+            places = guides.places(self.attributes, self.attribute_names)
+            found["attribute"] = np.asarray(places[turn], np.int32)
+        return found

@@ -105,6 +105,27 @@ GUIDES: Mapping[str, Guide] = {
 WHOLE_FACE = ("Pale_Skin", "Rosy_Cheeks", "Heavy_Makeup", "Young", "Male")
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Return the attributes of ``data.guide``, which are parted by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def places(wanted: Sequence[str], known: Sequence[str]) -> tuple[int, ...]:
+    """Return the places of attributes among those of a source.
+
+    Raises:
+        UserError: one that the source does not have.
+
+    """
+    for name in wanted:
+        if name not in known:
+            raise UserError(
+                f"data.guide names {name}, and examples have the attributes {', '.join(known)}; "
+                "add it to data.options.attributes"
+            )
+    return tuple(known.index(name) for name in wanted)
+
+
 def get(attribute: str, own: Mapping[str, Guide] | None = None) -> Guide:
     """Returns the guide of an attribute.
 

@@ -183,8 +183,8 @@ def write_png(
 
     Args:
         path: where; its folder must exist.
-        array: ``(H, W, 3)`` uint8 as RGB; ``(H, W, 1)`` or ``(H, W)`` of 0..65535 as grey, with 8
-            bits where they suffice, so that `read_labels` gives it back.
+        array: ``(H, W, 3)`` uint8 as RGB, ``(H, W, 4)`` with alpha; ``(H, W, 1)`` or ``(H, W)`` of
+            0..65535 as grey, with 8 bits where they suffice, so that `read_labels` gives it back.
         palette: colours by number, for an array of 0..255: the file holds the numbers, viewers show
             the colours.
 
@@ -209,13 +209,13 @@ def write_png(
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
-    if array.ndim == 3 and array.shape[-1] == 3 and array.dtype == np.uint8:
+    if array.ndim == 3 and array.shape[-1] in (3, 4) and array.dtype == np.uint8:
         return np.ascontiguousarray(array)
     grey = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
     if grey.ndim != 2 or grey.size == 0 or grey.min() < 0 or grey.max() > 65535:
         raise UserError(
-            f"Cannot write {array.dtype}{list(array.shape)} as PNG; expected uint8 (H, W, 3), "
-            "or (H, W, 1) or (H, W) of 0..65535. Convert it first."
+            f"Cannot write {array.dtype}{list(array.shape)} as PNG; expected uint8 (H, W, 3) "
+            "or (H, W, 4), or (H, W, 1) or (H, W) of 0..65535. Convert it first."
         )
     return grey.astype(np.uint8 if grey.max() <= 255 else np.uint16)
 

@@ -145,7 +145,8 @@ def _portraits(config: Any, part: dict[str, int]) -> Source:
     size = _required(config, "resolution")
     edited: dict[str, Any] = {"guide": config["guide"]} if config.get("guide") else {}
     if edited:
-        edited["provides"] = (*portraits.Portraits.provides, "guide", "counterfactual")
+        rendered = (*portraits.Portraits.provides, "guide", "counterfactual")
+        edited["provides"] = (*rendered, "attribute") if "," in config["guide"] else rendered
     return _with_options(
         functools.partial(portraits.Portraits, size=size, **edited, **part), config
     )

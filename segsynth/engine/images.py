@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from segsynth.data.captions import caption
+from segsynth.data.modalities import MODALITIES
 
 #: Columns narrower than this are enlarged by a whole factor, so that captions fit and pixels stay
 #: visible.
@@ -25,20 +26,22 @@ def palette(count: int = 256) -> UInt8[np.ndarray, "n 3"]:
     return colours
 
 
-def drawable(picture: Integer[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Turn a picture into RGB: uint8 of 3 channels as it is, uint8 of 1 channel {0,1} black and
-    white, labels by palette.
+def drawable(picture: Integer[np.ndarray, "h w c"], name: str = "") -> UInt8[np.ndarray, "h w 3"]:
+    """Turn a picture into RGB: uint8 of 3 channels as it is, grey where ``name`` is a modality that
+    is drawn so, else uint8 of 1 channel {0,1} black and white, labels by palette.
     """
     if picture.shape[-1] == 3:
         return picture.astype(np.uint8)
     if picture.dtype == np.uint8:
+        if name in MODALITIES and MODALITIES[name].draw == "grey":
+            return np.repeat(picture, 3, axis=-1)
         return np.repeat(np.where(picture > 0, 255, 0).astype(np.uint8), 3, axis=-1)
     return palette()[picture[..., 0] % 256]
 
 
 def grid(columns: Mapping[str, Integer[np.ndarray, "n h w c"]]) -> UInt8[np.ndarray, "H W 3"]:
     """Lay pictures out: ``columns[name][row]``, each column under its caption. Columns may differ
-    in size.
+    in size; a modality's name decides how its pictures are drawn.
     """
     width = max(MIN_COLUMN, *(p.shape[2] for p in columns.values()))
     drawn = [_column(name, pictures, width) for name, pictures in columns.items()]
@@ -49,7 +52,7 @@ def grid(columns: Mapping[str, Integer[np.ndarray, "n h w c"]]) -> UInt8[np.ndar
 def _column(name: str, pictures: np.ndarray, width: int) -> np.ndarray:
     cells = [caption(name.replace("_", " "), width)]
     for picture in pictures:
-        cells += [_fit(drawable(picture), width), np.full((_GAP, width, 3), 255, np.uint8)]
+        cells += [_fit(drawable(picture, name), width), np.full((_GAP, width, 3), 255, np.uint8)]
     return np.concatenate(cells, axis=0)
 
 

@@ -1,7 +1,7 @@
 """Optax transformations from a config, exponential moving averages, gradient accumulation."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,44 @@ def adamw(
         optax.clip_by_global_norm(clip),
         optax.adamw(schedule, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=kernels),
     )
+
+
+def adam(
+    *,
+    lr: float = 2e-4,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    constant_steps: int = 0,
+    decay_steps: int = 0,
+) -> optax.GradientTransformation:
+    """Adam whose rate stays ``lr`` for ``constant_steps``, then falls linearly to 0 over
+    ``decay_steps``; it never falls if that is 0.
+    """
+    schedule = optax.constant_schedule(lr)
+    if decay_steps:
+        schedule = optax.linear_schedule(lr, 0.0, decay_steps, constant_steps)
+    return optax.adam(schedule, b1=betas[0], b2=betas[1], eps=eps)
+
+
+def players(
+    *,
+    preset: Literal["ttur", "balanced"] = "ttur",
+    lr: float = 2e-4,
+    eps: float = 1e-8,
+    constant_steps: int = 0,
+    decay_steps: int = 0,
+) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+    """Return `adam` of a generator and of its discriminators.
+
+    "ttur": rates ``lr`` / 2 and 2 ``lr``, betas (0, 0.9) (Heusel et al., arXiv 1706.08500; SPADE's
+    default); "balanced": ``lr`` for both, betas (0.5, 0.999), SPADE's values without it.
+    """
+    factors, betas = {"ttur": ((0.5, 2.0), (0.0, 0.9)), "balanced": ((1.0, 1.0), (0.5, 0.999))}[
+        preset
+    ]
+    shared = {"eps": eps, "constant_steps": constant_steps, "decay_steps": decay_steps}
+    first, second = (adam(lr=factor * lr, betas=betas, **shared) for factor in factors)
+    return first, second
 
 
 def ema_decay(step: Int[Array, ""], limit: float) -> Float[Array, ""]:

@@ -62,12 +62,12 @@ def load_network(
         return checkpoints.network(name, abstract, step)
 
 
-def check(run: Run, phase: str, system: Predictor) -> None:
+def check(run: Run, phase: str, system: Predictor, predicting: bool = False) -> None:
     """Raise :class:`UserError` unless every frozen network of a phase has a reference that names a
-    phase or a published network.
+    phase or a published network; ``predicting``: every one that ``predict`` reads.
     """
     references = run.settings(phase)["frozen"]
-    for name in system.frozen:
+    for name in _read(system, predicting):
         if name not in references:
             raise UserError(
                 f"phase {phase} needs the frozen network {name}; set phases.{phase}.frozen.{name} "
@@ -80,18 +80,21 @@ def check(run: Run, phase: str, system: Predictor) -> None:
             resolve(references[name], run)
 
 
-def load_frozen(run: Run, phase: str, system: Predictor, plan: Plan) -> dict[str, Any]:
+def load_frozen(
+    run: Run, phase: str, system: Predictor, plan: Plan, predicting: bool = False
+) -> dict[str, Any]:
     """Return the frozen networks of a phase, and keep in the run which they were.
 
     When the phase has loaded them before, the same step is taken and its hash checked.
+    ``predicting``: only those that ``predict`` reads, and nothing is kept.
 
     Raises :class:`UserError` when a network has no reference, or is not the one that the phase
     began with.
     """
-    check(run, phase, system)
+    check(run, phase, system, predicting)
     references = run.settings(phase)["frozen"]
     recorded, frozen, record = run.directory(phase).frozen(), {}, {}
-    for name, spec in system.frozen.items():
+    for name, spec in _read(system, predicting).items():
         before = recorded.get(name, {})
         variables, step = load_network(
             references[name], name, spec, run, plan, before.get("step", "newest")
@@ -106,9 +109,35 @@ def load_frozen(run: Run, phase: str, system: Predictor, plan: Plan) -> dict[str
         record[name] = {"reference": references[name], "step": step, "sha256": sha}
         if loading.is_reference(references[name]):
             record[name]["files"] = list(loading.describe(references[name]).sha256)
-    if record and not recorded and jax.process_index() == 0:
+    if record and not recorded and not predicting and jax.process_index() == 0:
         run.directory(phase).record_frozen(record)
     return frozen
+
+
+def load_published(
+    references: Mapping[str, str], system: Predictor, sharding: jax.sharding.Sharding
+) -> dict[str, Any]:
+    """Return the frozen networks of a system that learns nothing, which have no run.
+
+    Raises :class:`UserError` when one has no reference, or one to something else than a published
+    network.
+    """
+    key, frozen = jax.eval_shape(lambda: jax.random.key(0)), {}
+    for name, spec in system.frozen.items():
+        reference = references.get(name, "")
+        if not loading.is_reference(reference):
+            raise UserError(
+                f"frozen.{name} is '{reference}'; expected 'pretrained:<name>' or 'standin:<name>'"
+            )
+        shapes = jax.eval_shape(spec.init, key)
+        frozen[name] = imported.collections(reference, shapes, sharding)
+    return frozen
+
+
+def _read(system: Predictor, predicting: bool) -> dict[str, FrozenSpec]:
+    """Return the frozen networks that are needed."""
+    specs = system.frozen.items()
+    return {name: spec for name, spec in specs if spec.predicts or not predicting}
 
 
 def load_initial(run: Run, phase: str, system: System, plan: Plan) -> dict[str, Any]:

@@ -7,6 +7,7 @@ except the last one and the second one of a residual block, after whose sum noth
 """
 
 import functools
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -18,6 +19,9 @@ _init = nn.initializers.normal(0.02)
 _SMALLEST_SIDE = 16
 
 Conv = functools.partial(nn.Conv, kernel_init=_init)
+
+#: Name of a layer -> mean and variance of its maps over space, (b or 1, 1, 1, c) each.
+Moments = Mapping[str, tuple[Float[Array, "_ 1 1 _"], Float[Array, "_ 1 1 _"]]]
 
 
 class ResnetGenerator(nn.Module):
@@ -39,8 +43,14 @@ class ResnetGenerator(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 {self.out_channels}"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], moments: Moments | None = None
+    ) -> Float[Array, "b h2 w2 {self.out_channels}"]:
         """Return float32; sides rounded up to multiples of 4, as each halving rounds up.
+
+        ``moments`` normalise the layers that they name, in place of the maps' own: so a part of a
+        picture can be treated as in the whole. What each instance norm is given is sown into the
+        collection "intermediates" as ``<layer>_norm``, for the layers of `norm_layers`.
 
         Raises:
             ValueError: a side below 16.
@@ -48,40 +58,66 @@ class ResnetGenerator(nn.Module):
         """
         if min(x.shape[1:3]) < _SMALLEST_SIDE:
             raise ValueError(f"image of {x.shape[1]}x{x.shape[2]}; sides of 16 or more are needed")
+        moments = moments or {}
         conv = functools.partial(Conv, dtype=self.dtype)
         h = conv(self.width, (7, 7), padding="VALID", name="stem")(reflect_pad(x, 3))
-        h = self._activate(h)
+        h = self._activate(h, "stem", moments)
         for i, factor in enumerate((2, 4)):
             h = conv(factor * self.width, (3, 3), 2, padding=1, name=f"down_{i}")(h)
-            h = self._activate(h)
+            h = self._activate(h, f"down_{i}", moments)
         for i in range(self.blocks):
-            h = self._residual(h, f"block_{i}")
+            h = self._residual(h, f"block_{i}", moments)
         for i, factor in enumerate((2, 1)):
-            h = self._activate(self._double(h, factor * self.width, f"up_{i}"))
+            h = double(factor * self.width, self.dtype, f"up_{i}")(h)
+            h = self._activate(h, f"up_{i}", moments)
         h = conv(self.out_channels, (7, 7), padding="VALID", name="head")(reflect_pad(h, 3))
         return nn.sigmoid(h.astype(jnp.float32))
 
-    def _activate(self, h: Array) -> Array:
-        return nn.relu(_normalised(h)).astype(self.dtype)
+    def norm_layers(self) -> dict[str, int]:
+        """Return the layers with an instance norm, in order, and the stride of their maps."""
+        inside = [f"block_{i}_conv_{k}" for i in range(self.blocks) for k in (0, 1)]
+        return {
+            **{"stem": 1, "down_0": 2, "down_1": 4},
+            **dict.fromkeys(inside, 4),
+            **{"up_0": 2, "up_1": 1},
+        }
 
-    def _residual(self, x: Array, name: str) -> Array:
+    def _activate(self, h: Array, name: str, moments: Moments) -> Array:
+        return nn.relu(self._normalised(h, name, moments)).astype(self.dtype)
+
+    def _normalised(self, h: Array, name: str, moments: Moments) -> Array:
+        """Instance norm without parameters, float32, in two passes."""
+        h = h.astype(jnp.float32)
+        self.sow("intermediates", f"{name}_norm", h)
+        if name in moments:
+            mean, variance = moments[name]
+        else:
+            mean = h.mean(axis=(1, 2), keepdims=True)
+            variance = jnp.square(h - mean).mean(axis=(1, 2), keepdims=True)
+        return (h - mean) / jnp.sqrt(variance + 1e-5)
+
+    def _residual(self, x: Array, name: str, moments: Moments) -> Array:
         conv = functools.partial(Conv, x.shape[-1], (3, 3), padding="VALID", dtype=self.dtype)
-        h = self._activate(conv(name=f"{name}_conv_0")(reflect_pad(x, 1)))
-        h = conv(name=f"{name}_conv_1")(reflect_pad(h, 1))
-        return x + _normalised(h).astype(self.dtype)
+        first, second = (f"{name}_conv_{k}" for k in (0, 1))
+        h = self._activate(conv(name=first)(reflect_pad(x, 1)), first, moments)
+        h = conv(name=second)(reflect_pad(h, 1))
+        return x + self._normalised(h, second, moments).astype(self.dtype)
 
-    def _double(self, h: Array, features: int, name: str) -> Array:
-        # Exactly PyTorch's 3x3 transposed convolution with padding 1 and output_padding 1.
-        return nn.ConvTranspose(
-            features,
-            (3, 3),
-            (2, 2),
-            padding=((1, 2), (1, 2)),
-            transpose_kernel=True,
-            kernel_init=_init,
-            dtype=self.dtype,
-            name=name,
-        )(h)
+
+def double(features: int, dtype: DTypeLike, name: str) -> nn.ConvTranspose:
+    """Return exactly PyTorch's 3x3 transposed convolution of stride 2 with padding 1 and
+    output_padding 1; call it inside a module.
+    """
+    return nn.ConvTranspose(
+        features,
+        (3, 3),
+        (2, 2),
+        padding=((1, 2), (1, 2)),
+        transpose_kernel=True,
+        kernel_init=_init,
+        dtype=dtype,
+        name=name,
+    )
 
 
 def reflect_pad(x: Float[Array, "b h w c"], pad: int) -> Float[Array, "b h+2*{pad} w+2*{pad} c"]:
@@ -94,11 +130,3 @@ def reflect_pad(x: Float[Array, "b h w c"], pad: int) -> Float[Array, "b h+2*{pa
     if min(x.shape[1:3]) <= pad:
         raise ValueError(f"map of {x.shape[1]}x{x.shape[2]} cannot be mirrored by {pad}")
     return jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
-
-
-def _normalised(h: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Instance norm without parameters, float32, in two passes."""
-    h = h.astype(jnp.float32)
-    mean = h.mean(axis=(1, 2), keepdims=True)
-    variance = jnp.square(h - mean).mean(axis=(1, 2), keepdims=True)
-    return (h - mean) / jnp.sqrt(variance + 1e-5)

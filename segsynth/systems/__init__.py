@@ -6,16 +6,31 @@ from typing import Any
 from segsynth.errors import UserError
 from segsynth.settings import configure, unknown
 from segsynth.system import Predictor
+from segsynth.systems.classifier import Classifier
 from segsynth.systems.crf_coarse import CrfCoarse
 from segsynth.systems.crf_tuning import CrfTuning
+from segsynth.systems.depth import Depth
+from segsynth.systems.image_synthesis import ImageSynthesis
 from segsynth.systems.inpaint_c2f import InpaintC2F
+from segsynth.systems.line_drawing import LineDrawing, PublishedDrawing
+from segsynth.systems.mask_restoration import MaskRestoration
+from segsynth.systems.msagan import MSaGAN
+from segsynth.systems.segmenter import Segmenter
 
 #: Config name -> class. ``from_config`` of the class takes the other keys of the config's
 #: ``system`` section.
 REGISTRY: dict[str, Any] = {
+    "classifier": Classifier,
     "crf_coarse": CrfCoarse,
     "crf_tuning": CrfTuning,
+    "depth": Depth,
+    "image_synthesis": ImageSynthesis,
     "inpaint_c2f": InpaintC2F,
+    "line_drawing": LineDrawing,
+    "mask_restoration": MaskRestoration,
+    "msagan": MSaGAN,
+    "published_drawing": PublishedDrawing,
+    "segmenter": Segmenter,
 }
 
 

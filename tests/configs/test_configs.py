@@ -67,8 +67,8 @@ def test_every_phase_builds_and_knows_its_shapes(file, preset):
         assert set(settings["frozen"]) == set(system.frozen)
         for network, reference in {**settings["frozen"], **settings["init_from"]}.items():
             kind, _, source = reference.partition(":")
-            if kind != "phase":
-                assert loading.describe(reference), f"{phase}: {network}"
+            if kind != "phase":  # published weights need not be here
+                assert loading.is_reference(reference) and loading.find(source)
                 continue
             assert network in trained[source], f"{phase}: {network}"
         for network, reference in settings["frozen"].items():

@@ -87,7 +87,8 @@ def test_the_step_is_deterministic_and_follows_its_key(learner):
     _same(rows_a, rows_b)
     assert a.step == 2
     _, other = learner.one.step(learner.one.state(), 99)
-    assert float(other["loss"]) != float(rows_a[0]["loss"])
+    same = float(other["loss"]) == float(rows_a[0]["loss"])
+    assert same != TINY[learner.name].get("draws", True)
 
 
 def test_a_step_moves_all_that_is_trained_and_nothing_that_is_frozen(learner):
@@ -95,7 +96,9 @@ def test_a_step_moves_all_that_is_trained_and_nothing_that_is_frozen(learner):
     after, rows = learner.one.run(TINY[learner.name]["moving"])
     assert all(np.isfinite(value) for row in rows for value in row.values())
     assert "loss" in rows[0]
-    assert _still(learner.first.params, after.params) == []
+    rest = TINY[learner.name].get("rest", ())
+    still = _still(learner.first.params, after.params)
+    assert [path for path in still if not path.endswith(rest)] == []
     assert _still(learner.first.ema, after.ema) == []
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(after.params)))
     _same(frozen, learner.one.frozen)
@@ -208,7 +211,9 @@ def test_predict_gives_its_declared_outputs_in_range(case, answer):
     assert set(outputs) == set(case.system.outputs)
     for name, value in outputs.items():
         assert len(value) == BATCH, name
-        assert value.dtype in (np.uint8, np.int32), f"{name} is {value.dtype}"
+        known = modalities.MODALITIES.get(name)
+        allowed = ("uint8", "int32", *((known.dtype,) if known else ()))
+        assert value.dtype in allowed, f"{name} is {value.dtype}"
         assert len(np.unique(value)) > 1, f"{name} is constant"
     first = case.system.outputs[0]  # what launch/predict.py writes
     modalities.check({first: outputs[first]}, [first])

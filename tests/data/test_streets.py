@@ -124,7 +124,7 @@ def test_depth():
 
 
 def test_coarse_labels_are_like_the_published_ones():
-    """The spec's targets: 68.5 % of all pixels, hardly a wrong one, and a recall of .1 to .9."""
+    """As Cityscapes': 68.5 % of all pixels, hardly a wrong one, and a recall of .1 to .9."""
     examples = _labels(24, 128, 256, ids="train", provides=("labels", "coarse"))
     labels = np.stack([e["labels"] for e in examples]).ravel()
     coarse = np.stack([e["coarse"] for e in examples]).ravel()
@@ -170,6 +170,36 @@ def test_colour_does_not_tell_the_class(pictures):
     assert tied[1] > fair[1] + 0.2  # the control: tied to the class, colour does tell
 
 
+def test_a_steady_street_is_the_same_street_in_the_colours_of_its_classes():
+    data = {"source": "streets", "resolution": 32, "frame": (32, 64), "seed": 2}
+    data |= {"length": 14, "eval_length": 1}
+    varied = sources.build(data, "train")
+    steady = sources.build(data | {"options": {"light": "steady"}}, "train")
+    means = {"varied": {}, "steady": {}}
+    np.testing.assert_array_equal(steady[3]["image"], steady[3]["image"])
+    for i in range(14):
+        a, b = varied[i], steady[i]
+        for key in ("labels", "coarse", "instance", "name"):
+            np.testing.assert_array_equal(a[key], b[key])
+        for light, example in (("varied", a), ("steady", b)):
+            for number in np.unique(a["labels"]):
+                inside = example["image"][a["labels"][..., 0] == number]
+                if len(inside) > 40:
+                    means[light].setdefault(int(number), []).append(inside.mean(0))
+    often = [n for n, colours in means["steady"].items() if len(colours) > 5]
+    assert len(often) > 5
+    spread = {
+        light: np.mean([np.std(found[n], axis=0).mean() for n in often])
+        for light, found in means.items()
+    }
+    assert spread["steady"] < 8 and spread["varied"] > 2.5 * spread["steady"]
+    centres = np.array([np.mean(means["steady"][n], axis=0) for n in often])
+    apart = np.abs(centres[:, None] - centres[None]).max(-1) + 255 * np.eye(len(often))
+    assert apart.min() > 20  # each class has a colour of its own
+    with pytest.raises(UserError, match="light 'dim'; expected"):
+        sources.build(data | {"options": {"light": "dim"}}, "train")
+
+
 def test_train_ids():
     fine, mapped = (
         _labels(1, ids=ids, provides=("labels", "coarse")) for ids in ("published", "train")
@@ -203,3 +233,5 @@ def test_wrong_frames_are_named():
         Streets(64, 32, 1)
     with pytest.raises(UserError, match="'published' or 'train'"):
         Streets(32, 32, 1, ids="names")
+    with pytest.raises(UserError, match="'varied' or 'steady'"):
+        Streets(32, 32, 1, light="dim")

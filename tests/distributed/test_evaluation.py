@@ -14,12 +14,12 @@ from segsynth.data import pictures
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = ("--config", f"{ROOT}/configs/crf_coarse.py", "--config.system.crf.iterations=1")
-SMALL = ("--config.data.frame=(16,32)", "--config.eval.examples=5")
+SMALL = (*CONFIG, "--config.data.frame=(16,32)", "--config.eval.examples=5")
 
 
 def start(script, *arguments, environment=()):
     return subprocess.Popen(
-        [sys.executable, f"{ROOT}/launch/{script}.py", *CONFIG, *map(str, arguments)],
+        [sys.executable, f"{ROOT}/launch/{script}.py", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -80,6 +80,27 @@ def test_two_processes_share_a_folder(tmp_path):
         pictures.write_png(tmp_path / f"images/{i}.png", image)
         pictures.write_png(tmp_path / f"coarse/{i}.png", labels)
     inputs = ("--image", tmp_path / "images", "--labels", tmp_path / "coarse")
-    logs = together("predict", *inputs, "--output", tmp_path / "out")
+    logs = together("predict", *CONFIG, *inputs, "--output", tmp_path / "out")
     assert len(list((tmp_path / "out").glob("*.png"))) == 5
     assert not any("already" in log for log in logs)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_folder_for_a_run(tmp_path):
+    """Each holds the weights; the answers are those of one process."""
+    config = f"{ROOT}/configs/image_synthesis.py:smoke"
+    trained = start("train", "--config", config, "--workdir", tmp_path / "run")
+    assert trained.wait(400) == 0, trained.communicate()[1]
+    trained.communicate()
+    (tmp_path / "labels").mkdir()
+    for i in range(3):
+        labels = np.full((32, 64), 7 + i, np.uint8)
+        pictures.write_png(tmp_path / f"labels/{i}.png", labels)
+    given = ("--run", tmp_path / "run", "--labels", tmp_path / "labels")
+    together("predict", *given, "--output", tmp_path / "two")
+    alone = start("predict", *given, "--output", tmp_path / "one")
+    assert alone.wait(240) == 0, alone.communicate()[1]
+    alone.communicate()
+    for i in range(3):
+        one, two = (pictures.read_image(tmp_path / name / f"{i}.png") for name in ("one", "two"))
+        np.testing.assert_array_equal(one, two)

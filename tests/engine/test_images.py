@@ -37,6 +37,13 @@ def test_enlarging_repeats_pixels():
     assert (cell[:half, half:] == 255).all() and (cell[:half, :half] == 0).all()
 
 
+def test_a_drawing_keeps_its_greys():
+    levels = np.arange(96, dtype=np.uint8).reshape(1, 1, 96, 1).repeat(96, axis=1)
+    drawing, mask = (images.grid({name: levels})[-96 - 4 : -4] for name in ("drawing", "mask"))
+    np.testing.assert_array_equal(drawing[0, :, 0], np.arange(96))
+    assert set(np.unique(mask)) == {0, 255}
+
+
 def test_captions_name_the_columns():
     lines = caption("truth", 128).shape[0]
     grid = images.grid({"truth": _pictures(1, 128), "hole_mask": _pictures(1, 128)})

@@ -55,6 +55,37 @@ def test_the_rate_falls_to_zero_along_a_cosine():
     np.testing.assert_allclose(rates, [0, 0.2, *falling], atol=1e-5)
 
 
+def _adam_rates(chain, count):
+    """Rates of the first steps: with equal gradients Adam moves by exactly the rate."""
+    gradient = {"w": jnp.ones(())}
+    state, rates = chain.init(gradient), []
+    for _ in range(count):
+        updates, state = chain.update(gradient, state)
+        rates.append(-float(updates["w"]))
+    return rates
+
+
+def test_the_rate_stays_and_falls_linearly():
+    assert _adam_rates(optimizers.adam(lr=2e-4), 3) == pytest.approx([2e-4] * 3, rel=1e-4)
+    falling = optimizers.adam(lr=0.4, constant_steps=2, decay_steps=4)
+    expected = [0.4, 0.4, 0.4, 0.3, 0.2, 0.1, 0.0, 0.0]
+    assert _adam_rates(falling, 8) == pytest.approx(expected, rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("preset", "rates", "betas"),
+    [("ttur", (1e-4, 4e-4), (0.0, 0.9)), ("balanced", (2e-4, 2e-4), (0.5, 0.999))],
+)
+def test_two_players_have_the_published_rates_and_moments(preset, rates, betas):
+    chains = optimizers.players(preset=preset, lr=2e-4, constant_steps=1, decay_steps=2)
+    for chain, rate in zip(chains, rates, strict=True):
+        expected = [rate, rate, rate / 2, 0.0]
+        assert _adam_rates(chain, 4) == pytest.approx(expected, rel=1e-4, abs=1e-9)
+        _, state = chain.update({"w": jnp.ones(())}, chain.init({"w": jnp.ones(())}))
+        moments = [float(optax.tree.get(state, name)["w"]) for name in ("mu", "nu")]
+        assert moments == pytest.approx([1 - betas[0], 1 - betas[1]], rel=1e-4)
+
+
 def test_gradients_are_clipped_by_their_global_norm():
     tx = optimizers.adamw(clip=1.0)
     state = tx.init(PARAMS)

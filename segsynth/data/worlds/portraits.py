@@ -126,7 +126,8 @@ class Portraits:
         start: index of the first portrait; held-out splits use another range.
         framing: "portrait" = head and shoulders; "tight" = the face, for small pictures.
         attributes: names of the elements of ``attributes``.
-        guide: attribute of ``guide`` and ``counterfactual``; "" = none.
+        guide: attribute of ``guide`` and ``counterfactual``; "" = none. Of several, parted by
+            commas, example i has that of number i modulo their count.
         regions: regions of ``guide`` instead of those that `guides.GUIDES` has for the attribute.
         jaw_coupling: by how much of the mouth's opening the chin drops, 0..1; above 0 the guide of
             a mouth does not cover all that truly changes.
@@ -138,7 +139,8 @@ class Portraits:
             ids of `CELEBAMASK`; ``parts`` int32 (size, size, 1), bit k - 1 = part id k, hidden or
             not; ``attributes`` int32, one 0 or 1 per name; ``guide`` uint8 (size, size, 1), 255 =
             inside; ``counterfactual`` uint8 (size, size, 3), the picture with the attribute of
-            ``guide`` flipped; ``name``.
+            ``guide`` flipped; ``attribute`` int32, the place of that one in ``attributes``;
+            ``name``.
 
     Raises:
         UserError: an illegal field.
@@ -166,8 +168,10 @@ class Portraits:
                 f"portraits of {self.size} px; expected {SIZES[0]}..{SIZES[1]}. "
                 "Change data.resolution."
             )
-        for name in (*self.attributes, *filter(None, [self.guide])):
+        for name in (*self.attributes, *guides.names(self.guide)):
             portrait_attributes.get(name)
+        if "attribute" in self.provides:
+            guides.places(guides.names(self.guide), self.attributes)
         if not self.guide and {"guide", "counterfactual"} & set(self.provides):
             raise UserError(
                 "portraits with guide or counterfactual need the attribute that they are of. "
@@ -204,21 +208,25 @@ class Portraits:
             raise IndexError(f"index {index} is outside 0..{self.length - 1}")
         portrait = self.portrait(index)
         drawing = draw(portrait, self.size)
-        return {key: self._rendered(portrait, drawing, key) for key in self.provides}
+        several = guides.names(self.guide)
+        edited = several[index % len(several)] if several else ""
+        return {key: self._rendered(portrait, drawing, key, edited) for key in self.provides}
 
     def portrait(self, index: int) -> Portrait:
         """The description of example ``index``."""
         return sample(self.seed, self.start + int(index), self.population)
 
-    def _rendered(self, portrait: Portrait, drawing: Drawing, key: str) -> np.ndarray:
+    def _rendered(self, portrait: Portrait, drawing: Drawing, key: str, edited: str) -> np.ndarray:
         if key == "name":
             return np.asarray(f"portrait_{portrait.seed}_{portrait.index:08d}", object)
         if key == "attributes":
             return np.array([portrait.label(name) for name in self.attributes], np.int32)
         if key == "guide":
-            return render_guide(drawing, self.regions or guides.get(self.guide))
+            return render_guide(drawing, self.regions or guides.get(edited))
+        if key == "attribute":
+            return np.asarray(self.attributes.index(edited), np.int32)
         if key == "counterfactual":
-            return render_image(draw(flipped(portrait, self.guide), self.size))
+            return render_image(draw(flipped(portrait, edited), self.size))
         return _RENDERERS[key](drawing)
 
 

@@ -102,6 +102,35 @@ def random_light(rng: np.random.Generator) -> Light:
     )
 
 
+#: The light of every steady street.
+STEADY = Light(gain=np.ones(3), haze=np.zeros(3), density=0.0, direction=-1.0, noise=2.0)
+
+
+#: Colours of Cityscapes' ids 0..33 in steady streets: natural ones, 24 grey levels apart at least.
+_STEADY_COLOURS = np.array(
+    [
+        *((70, 40, 70), (25, 25, 60), (10, 10, 10), (40, 0, 20), (120, 70, 40), (200, 40, 160)),
+        *((150, 120, 60), (88, 88, 92), (186, 172, 168), (130, 150, 190), (110, 60, 110)),
+        *((160, 105, 85), (120, 125, 100), (215, 180, 120), (60, 130, 130), (145, 145, 150)),
+        *((55, 55, 45), (60, 60, 100), (30, 90, 100), (250, 170, 30), (230, 220, 40)),
+        *((50, 105, 45), (140, 190, 90), (150, 195, 235), (220, 40, 60), (255, 110, 120)),
+        *((40, 60, 170), (0, 110, 220), (0, 165, 170), (235, 235, 220), (180, 90, 20)),
+        *((90, 200, 200), (120, 20, 200), (150, 20, 40)),
+    ],
+    float,
+)
+
+
+def steadied(texture: Texture, class_id: int, kind: str) -> Texture:
+    """Give a surface the colour of its class, the same in every street, in the shade of its kind;
+    patterns stay faint.
+    """
+    shade = 0.88 + 0.24 * sorted(LOOKS).index(kind) / len(LOOKS)
+    colour = shade * _STEADY_COLOURS[class_id]
+    tint = np.sign(texture.tint[0]) * np.full(3, 8.0 * (texture.pattern != "plain"))
+    return dataclasses.replace(texture, colours=np.stack([colour, 0.93 * colour]), tint=tint)
+
+
 def surface(
     rng: np.random.Generator,
     kind: str,

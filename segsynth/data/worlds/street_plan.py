@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from segsynth.data.worlds.street_camera import Camera, StreetLayer
-from segsynth.data.worlds.street_looks import Light, lit, random_light, surface
+from segsynth.data.worlds.street_looks import STEADY, Light, lit, random_light, steadied, surface
 from segsynth.data.worlds.street_objects import THINGS
 from segsynth.data.worlds.textures import Texture
 
@@ -17,7 +17,10 @@ _INSTANCES = 24
 
 @dataclasses.dataclass(eq=False)
 class Plan:
-    """A street in the making: the layers so far, each with the distance that it is sorted by."""
+    """A street in the making: the layers so far, each with the distance that it is sorted by.
+
+    ``steady``: whether surfaces have the colours of their classes. All draws are the same.
+    """
 
     rng: np.random.Generator
     camera: Camera
@@ -28,27 +31,29 @@ class Plan:
     ground: list[StreetLayer]
     upright: list[tuple[float, StreetLayer]]
     counts: dict[int, int]
+    steady: bool
 
     def layers(self) -> tuple[StreetLayer, ...]:
         """Everything from far to near."""
         ordered = sorted(self.upright, key=lambda pair: -pair[0])
         return (*self.ground, *(layer for _, layer in ordered))
 
-    def look(self, kind: str, distance: float, shade: float = 1.0) -> Texture:
+    def look(self, class_id: int, kind: str, distance: float, shade: float = 1.0) -> Texture:
         """Draw a surface at a distance."""
         scale = self.camera.scale(distance)
-        return surface(self.rng, kind, self.light, distance=distance, scale=scale, shade=shade)
+        drawn = surface(self.rng, kind, self.light, distance=distance, scale=scale, shade=shade)
+        return steadied(drawn, class_id, kind) if self.steady else drawn
 
     def lay(self, class_id: int, kind: str, contour: np.ndarray, shade: float = 1.0) -> None:
         """Put a surface on the ground."""
-        texture = self.look(kind, 12.0, shade)
+        texture = self.look(class_id, kind, 12.0, shade)
         self.ground.append(StreetLayer(class_id, 0, None, (contour,), texture))
 
     def stand(
         self, class_id: int, kind: str, contour: np.ndarray, distance: float, order: float
     ) -> None:
         """Put up a surface that belongs to no object."""
-        texture = self.look(kind, distance)
+        texture = self.look(class_id, kind, distance)
         layer = StreetLayer(class_id, 0, distance, (contour,), texture)
         self.upright.append((order, layer))
 
@@ -62,15 +67,20 @@ class Plan:
         for step, (outline, kind) in enumerate(draw(self.rng)):
             contour = self.camera.facing(outline, x, z)
             low, high = contour.min(axis=0), contour.max(axis=0)
-            texture = self.look(kind, z)
+            texture = self.look(class_id, kind, z)
             if kind in ("lacquer", "cloth", "foliage", "skin"):
                 texture = lit(texture, (low + high) / 2, high - low, self.light)
             layer = StreetLayer(class_id, instance, z, (contour,), texture)
             self.upright.append((z - 1e-4 * step, layer))
 
 
-def draw(rng: np.random.Generator, aspect: float) -> tuple[Camera, Light, tuple[StreetLayer, ...]]:
-    """Draw a street for a frame whose height is ``aspect`` widths."""
+def draw(
+    rng: np.random.Generator, aspect: float, steady: bool = False
+) -> tuple[Camera, Light, tuple[StreetLayer, ...]]:
+    """Draw a street for a frame whose height is ``aspect`` widths.
+
+    ``steady``: under one light, each class in its colour; what stands where is the same.
+    """
     camera = Camera(
         aspect=aspect,
         horizon=float(rng.uniform(0.36, 0.52)) * aspect,
@@ -80,7 +90,9 @@ def draw(rng: np.random.Generator, aspect: float) -> tuple[Camera, Light, tuple[
     )
     left, right = (float(side) for side in rng.uniform(3.0, 6.5, 2))
     first, second = (float(side) for side in rng.uniform(1.5, 4.5, 2))
-    plan = Plan(rng, camera, random_light(rng), -left, right, (first, second), [], [], {})
+    light = random_light(rng)
+    light = STEADY if steady else light
+    plan = Plan(rng, camera, light, -left, right, (first, second), [], [], {}, steady)
     _sky_and_skyline(plan)
     _ground(plan)
     _fronts(plan, -1)
@@ -96,6 +108,7 @@ def _sky_and_skyline(plan: Plan) -> None:
     camera, rng = plan.camera, plan.rng
     frame = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, camera.aspect], [0.0, camera.aspect]])
     sky = surface(rng, "sky", dataclasses.replace(plan.light, density=0.0))
+    sky = steadied(sky, 23, "sky") if plan.steady else sky
     plan.ground.append(StreetLayer(23, 0, np.inf, (frame,), sky))
     for _ in range(int(rng.integers(0, 3))):
         class_id, kind = ((21, "foliage"), (11, "facade"), (22, "grass"))[int(rng.integers(3))]
@@ -106,7 +119,8 @@ def _sky_and_skyline(plan: Plan) -> None:
         line = np.stack([x, np.minimum(top, camera.horizon)], -1)
         low = camera.horizon + 0.02
         contour = np.concatenate([line, [[1.05, low], [-0.05, low]]])
-        plan.ground.append(StreetLayer(class_id, 0, 250.0, (contour,), plan.look(kind, 250.0)))
+        texture = plan.look(class_id, kind, 250.0)
+        plan.ground.append(StreetLayer(class_id, 0, 250.0, (contour,), texture))
 
 
 def _ground(plan: Plan) -> None:
@@ -270,12 +284,12 @@ def _own_car(plan: Plan) -> tuple[StreetLayer, ...]:
     if rng.random() < 0.6:
         top, turn = rng.uniform(0.03, 0.1) * camera.aspect, np.linspace(np.pi, 2 * np.pi, 41)
         bonnet = np.stack([0.5 + 0.62 * np.cos(turn), camera.aspect + top * np.sin(turn)], -1)
-        layers.append(StreetLayer(1, 0, 4.0, (bonnet,), plan.look("lacquer", 1.0)))
+        layers.append(StreetLayer(1, 0, 4.0, (bonnet,), plan.look(1, "lacquer", 1.0)))
     for class_id, chance in ((2, 0.4), (3, 0.4)):
         if rng.random() < chance:
             inner, high = rng.uniform(0.002, 0.008), camera.aspect
             frame = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, high], [0.0, high]])
             hole = np.clip(frame, [inner, inner], [1 - inner, high - inner])[::-1]
-            texture = plan.look("rubber", 1.0, 0.2)
+            texture = plan.look(class_id, "rubber", 1.0, 0.2)
             layers.append(StreetLayer(class_id, 0, 4.0, (frame, hole), texture))
     return tuple(layers)

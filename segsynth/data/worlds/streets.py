@@ -44,17 +44,18 @@ class Street:
         return np.random.Generator(np.random.PCG64(entropy))
 
 
-def describe(seed: int, index: int, aspect: float = 0.5) -> Street:
+def describe(seed: int, index: int, aspect: float = 0.5, steady: bool = False) -> Street:
     """Draw the street of an index.
 
     Args:
         seed: seed of the world, >= 0.
         index: number of the street, >= 0.
         aspect: height / width of the frame.
+        steady: under one light, each class in its colour; what stands where is the same.
 
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, index))))
-    return Street(seed, index, *street_plan.draw(rng, aspect))
+    return Street(seed, index, *street_plan.draw(rng, aspect, steady))
 
 
 def render_layers(street: Street, height: int, width: int) -> Seen:
@@ -143,9 +144,12 @@ class Streets:
         provides: what to render. ``image`` uint8 (height, width, 3); ``labels`` and ``coarse``
             uint8, ``instance`` int32 (id * 1000 + n, 0 = no object) and ``depth`` float32 (4 m / Z
             in [0, 1]), all (height, width, 1); ``name``.
+        light: "varied" = colours tell little of the classes, and each street has its own light;
+            "steady" = one light, and each class in its colour, so that a picture follows from its
+            labels. All else is the same.
 
     Raises:
-        UserError: a frame that is higher than wide, an unknown ``ids``.
+        UserError: a frame that is higher than wide, an unknown ``ids`` or ``light``.
 
     """
 
@@ -156,6 +160,7 @@ class Streets:
     start: int = 0
     ids: str = "published"
     provides: tuple[str, ...] = ("image", "labels", "coarse", "instance", "name")
+    light: str = "varied"
 
     def __post_init__(self) -> None:
         if not 0 < self.height <= self.width or self.ids not in ("published", "train"):
@@ -163,6 +168,8 @@ class Streets:
                 f"streets of {self.height} x {self.width} with ids {self.ids!r}; expected "
                 "0 < height <= width, and 'published' or 'train'."
             )
+        if self.light not in ("varied", "steady"):
+            raise UserError(f"streets in light {self.light!r}; expected 'varied' or 'steady'.")
 
     @property
     def label_set(self) -> LabelSet:
@@ -180,7 +187,8 @@ class Streets:
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         if not 0 <= index < self.length:
             raise IndexError(f"index {index} is outside 0..{self.length - 1}")
-        street = describe(self.seed, self.start + int(index), self.height / self.width)
+        shape = self.height / self.width, self.light == "steady"
+        street = describe(self.seed, self.start + int(index), *shape)
         maps = any(key in _RENDERERS for key in self.provides)
         seen = render_layers(street, self.height, self.width) if maps else None
         return {key: self._rendered(street, seen, key) for key in self.provides}

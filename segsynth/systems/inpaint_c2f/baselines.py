@@ -2,8 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
+from segsynth.networks.nearest import nearest_pixel
 from segsynth.systems.inpaint_c2f.pyramid import compose
 from segsynth.types import Array
 
@@ -29,25 +30,4 @@ def nearest_known(
 
 
 def _nearest(image: Float[Array, "h w c"], hole: Array) -> Float[Array, "h w c"]:
-    """Exact distance transform in two passes: along columns, then each row over all columns."""
-    row = _nearest_row(hole)
-    distance = (row - jnp.arange(hole.shape[0])[:, None]).astype(jnp.float32) ** 2
-    column = jnp.arange(hole.shape[1])
-    across = (column[:, None] - column[None, :]).astype(jnp.float32) ** 2
-
-    def best(distance_of_row: Array) -> Int[Array, " w"]:
-        return jnp.argmin(across + distance_of_row[None, :], axis=1)
-
-    chosen = jax.lax.map(best, distance)
-    return image[jnp.take_along_axis(row, chosen, axis=1), chosen]
-
-
-def _nearest_row(hole: Array) -> Int[Array, "h w"]:
-    """Return for each pixel the row of the nearest known pixel in its column; farther away than any
-    pixel of the picture if there is none.
-    """
-    far = 10 * max(hole.shape)
-    rows = jnp.broadcast_to(jnp.arange(hole.shape[0])[:, None], hole.shape)
-    above = jax.lax.cummax(jnp.where(hole, -far, rows), axis=0)
-    below = jax.lax.cummin(jnp.where(hole, far, rows), axis=0, reverse=True)
-    return jnp.where(rows - above <= below - rows, above, below)
+    return image[nearest_pixel(hole)]

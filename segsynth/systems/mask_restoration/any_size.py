@@ -1,0 +1,83 @@
+"""One map of any size: checked, grown to multiples of 2^n, restored, cut back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from segsynth.errors import UserError
+from segsynth.networks.spade import DOUBLINGS
+from segsynth.system import CompiledPredict
+from segsynth.systems.mask_restoration.degradations import NONE
+from segsynth.types import PRNGKey
+
+
+def remarks(system: Any, inputs: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Say what a user should know of a map before it is restored."""
+    labels, found = inputs[system.task.given], []
+    (height, width), (rows, columns) = labels.shape[:2], system.frame
+    if (height, width) not in (system.frame, _small(system)):
+        found.append(
+            f"the map is {width}x{height} px and training saw {columns}x{rows}; shapes keep the "
+            "size that they had there"
+        )
+    only = system.task.kinds[0] if len(system.task.kinds) == 1 else None
+    blank = (system.task.unlabelled, NONE)
+    if only is not None and only.reads == "coarse" and not np.isin(labels, blank).any():
+        found.append("every pixel has a label already; there is nothing to fill in")
+    return tuple(found)
+
+
+def synthesize(
+    system: Any, predict: CompiledPredict, inputs: Mapping[str, np.ndarray], key: PRNGKey
+) -> dict[str, np.ndarray]:
+    """Restore the map of one picture, uint8 (h, w, 1).
+
+    For a task of low resolution, a map whose size is that of training over the factor is the small
+    map itself, and comes back large; any other is taken as one whose pixels were repeated.
+
+    Raises:
+        UserError: a label that is no class, two maps of different sizes, a map of low resolution
+            whose sides are no multiples of the factor.
+
+    """
+    labels = inputs[system.task.given]
+    _check(system, labels)
+    low = system.task.low_resolution
+    if low is not None and labels.shape[:2] == _small(system):
+        labels = labels.repeat(low.factor, axis=0).repeat(low.factor, axis=1)
+    height, width = labels.shape[:2]
+    given = {**inputs, system.task.given: labels}
+    if any(given[name].shape[:2] != (height, width) for name in system.inputs):
+        raise UserError("labels and instance differ in size; bring two maps of one picture")
+    if low is not None and (height % low.factor or width % low.factor):
+        raise UserError(
+            f"the map is {width}x{height} px; expected multiples of {low.factor}, for which the "
+            "restorer was trained"
+        )
+    multiple = 2 ** DOUBLINGS[system.restorer.module.upsampling]
+    more = ((0, -height % multiple), (0, -width % multiple), (0, 0))
+    batch = {name: np.pad(given[name], more, mode="edge")[None] for name in system.inputs}
+    outputs = predict(system, batch, key)
+    return {name: np.asarray(value)[0, :height, :width] for name, value in outputs.items()}
+
+
+def _small(system: Any) -> tuple[int, int] | None:
+    """Return the size of training over the factor of a task of low resolution."""
+    low = system.task.low_resolution
+    return low and (system.frame[0] // low.factor, system.frame[1] // low.factor)
+
+
+def _check(system: Any, labels: np.ndarray) -> None:
+    legal = labels < system.classes
+    if system.restorer.unknown == "extra_channel":
+        legal |= labels == NONE
+    if not legal.all():
+        raise UserError(
+            f"the map holds {labels[~legal].flat[0]}; expected labels 0 to {system.classes - 1}, "
+            f"and {_missing(system)} where there is none"
+        )
+
+
+def _missing(system: Any) -> int:
+    return NONE if system.restorer.unknown == "extra_channel" else system.task.unlabelled

@@ -1,0 +1,145 @@
+"""Scores of restored maps against loops in NumPy, and the table."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from restoration import build
+
+from segsynth.metrics.restoration import Restored, among, mask_scores, picture_scores
+from segsynth.systems.mask_restoration.table import table
+
+#: Numbers of seven classes among the three that a benchmark evaluates.
+EVALUATED = (255, 0, 1, 255, 2, 255, 255)
+
+
+def computed(scores):
+    return {name: float(metric.compute()) for name, metric in scores.items()}
+
+
+def restored(predicted, truth, classes):
+    found = Restored.of(
+        jnp.asarray(predicted), jnp.asarray(truth), jnp.ones(len(truth)), classes
+    ).compute()
+    return {name: np.asarray(value) for name, value in found.items()}
+
+
+def test_an_example_that_can_be_counted_by_hand():
+    truth = np.array([[[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 2, 2], [2, 2, 2, 2]]], np.uint8)
+    predicted = truth.copy()
+    predicted[0, 0] = 3  # never occurs: costs classes 0 and 1, but has no IoU of its own
+    predicted[0, 1, 2:] = 0  # class 1 is never found
+    found = restored(predicted, truth, 5)
+    assert found["accuracy"] == pytest.approx(10 / 16)
+    np.testing.assert_allclose(found["iou"], [2 / 6, 0.0, 1.0, np.nan, np.nan], rtol=1e-6)
+    assert found["mean_iou"] == pytest.approx((2 / 6 + 0 + 1) / 3)
+    assert found["majority_accuracy"] == pytest.approx(0.5)
+    assert found["majority_mean_iou"] == pytest.approx(0.5 / 3)
+
+
+@pytest.fixture(scope="module")
+def maps():
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 6, (4, 12, 16)).astype(np.uint8)
+    wrong = random.random(truth.shape) < 0.4
+    predicted = np.where(wrong, random.integers(0, 7, truth.shape), truth).astype(np.uint8)
+    return truth, predicted, random.random(truth.shape) < 0.3
+
+
+def test_rates_are_those_of_a_loop(maps):
+    truth, predicted, _ = maps
+    found = restored(predicted, truth, 7)
+    ious = []
+    for c in range(6):
+        t, p = truth == c, predicted == c
+        ious.append((t & p).sum() / (t | p).sum())
+    np.testing.assert_allclose(found["iou"][:6], ious, rtol=1e-6)
+    assert found["mean_iou"] == pytest.approx(np.mean(ious), rel=1e-6)
+    assert found["accuracy"] == pytest.approx((truth == predicted).mean(), rel=1e-6)
+
+
+def test_the_official_rate_passes_void_over(maps):
+    """As written in the benchmark's program: void truth counts for nothing, void answers miss."""
+    truth, predicted, known = maps
+    ious = []
+    for c in (1, 2, 4):
+        judged = np.isin(truth, (1, 2, 4))
+        hit = ((truth == c) & (predicted == c)).sum()
+        missed = ((truth == c) & (predicted != c)).sum()
+        false = (judged & (truth != c) & (predicted == c)).sum()
+        ious.append(hit / (hit + missed + false))
+    scores = score(maps, np.ones(4))
+    assert scores["restored__mean_iou_official"] == pytest.approx(np.mean(ious), rel=1e-6)
+    right = truth == predicted
+    assert scores["restored__known_accuracy"] == pytest.approx(right[known].mean(), rel=1e-6)
+    assert scores["restored__unknown_accuracy"] == pytest.approx(right[~known].mean(), rel=1e-6)
+    assert scores["restored__car__iou"] > 0 and "none__car__iou" not in scores
+
+
+def score(maps, valid, merge=None):
+    truth, predicted, known = (jnp.asarray(x) for x in maps)
+    found = mask_scores(
+        {"none": jnp.zeros_like(truth), "restored": predicted},
+        truth,
+        known,
+        jnp.asarray(valid, jnp.float32),
+        7,
+        evaluated=EVALUATED,
+        names=("void", "car", "road", "a", "b", "c", "d"),
+        detailed=("restored",),
+    )
+    if merge is not None:
+        other = mask_scores(
+            {"none": jnp.zeros_like(truth), "restored": predicted},
+            truth,
+            known,
+            jnp.asarray(merge, jnp.float32),
+            7,
+            evaluated=EVALUATED,
+            names=("void", "car", "road", "a", "b", "c", "d"),
+            detailed=("restored",),
+        )
+        found = {name: metric.merge(other[name]) for name, metric in found.items()}
+    return computed(found)
+
+
+def test_two_halves_are_the_whole(maps):
+    whole = score(maps, np.ones(4))
+    halves = score(maps, [1, 0, 1, 0], merge=[0, 1, 0, 1])
+    assert halves == pytest.approx(whole, rel=1e-6, nan_ok=True)
+
+
+def test_a_region_without_pixels_has_no_share(maps):
+    truth = jnp.asarray(maps[0])
+    assert np.isnan(among(truth, truth, jnp.zeros(truth.shape, bool), jnp.ones(4)).compute())
+
+
+def test_pictures_are_compared_with_the_photograph_and_with_the_synthesis():
+    photo = jnp.zeros((2, 16, 16, 3))
+    made = {"none": photo + 0.5, "synthesis": photo + 0.2}
+    found = computed(picture_scores(made, photo, jnp.ones(2)))
+    assert found["none__image_l1"] == pytest.approx(0.5)
+    assert found["none__synthesis_l1"] == pytest.approx(0.3, rel=1e-4)
+    assert found["synthesis__synthesis_l1"] == 0.0 and found["synthesis__image_ssim"] < 1
+
+
+def test_the_table_has_the_rows_and_columns_that_were_measured():
+    metrics = {
+        "none/accuracy": 0.685,
+        "none/mean_iou": 0.394,
+        "restored/accuracy": 0.865,
+        "restored/image_l1": 0.2,
+        "restored_soft/image_l1": 0.1,
+        "synthesis/frechet[standin]": 62.9,
+        "none/car/iou": 0.5,
+        "restored/car/iou": float("nan"),
+    }
+    text = build(loss={"vgg": 0.0}).report(metrics)
+    lines = text.splitlines()
+    assert (
+        lines[0] == "| sr8, ce_l1               | frechet[standin] | accu % | mIoU % | image L1 |"
+    )
+    assert "| none (the damaged map)   | - | 68.5 | 39.4 | - |" in lines
+    assert "| synthesis (the true map) | 62.90 | - | - | - |" in lines
+    assert "| car                      | 50.0 | - |" in lines
+    assert "differ by 50% in L1" in lines[-1]
+    assert "differ" not in table({**metrics, "restored_soft/image_l1": 0.19}, "t", ())
