@@ -1,0 +1,108 @@
+"""Rows of a sweep whose training may collapse: they are trained again, with other seeds.
+
+``table.retries`` of a config, ``most`` and ``min_updates``, asks for it; the metric ``collapsed``
+of a row says when. A further try is a run of its own beside the row's, with the same frozen
+networks, so that all tries are judged alike. A system with tables of its own
+(`segsynth.system.Tabulating`) gets all of them.
+"""
+
+import functools
+import json
+import pathlib
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from segsynth import systems
+from segsynth.engine.run import Run
+from segsynth.papers.tries import Try, with_retries
+from segsynth.settings import configure
+from segsynth.system import Tabulating
+
+Tries = dict[str, tuple[Try, ...]]
+#: Train a phase of a config in a folder, here or on another host; return what it left.
+Train = Callable[[dict[str, Any], pathlib.Path, str], Mapping[str, Any]]
+
+
+def limits(settings: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return ``table.retries`` with its defaults; None of a config that has none."""
+    section = settings["table"].get("retries")
+    return None if section is None else configure(_limits, section, "table.retries")
+
+
+def _limits(*, most: int = 3, min_updates: int = 0) -> dict[str, int]:
+    return {"max_tries": most, "min_updates": min_updates}
+
+
+def made(
+    settings: dict[str, Any],
+    units: Sequence[str],
+    folder: pathlib.Path,
+    train: Train,
+    stride: int = 1,
+) -> Tries:
+    """Return the tries of each row; the first ones are what ``folder`` holds.
+
+    Args:
+        settings: a config with ``table.retries``.
+        units: rows.
+        folder: the run of the first tries, in which all rows have ended.
+        train: makes a further try.
+        stride: between the seeds of the tries of a row.
+
+    """
+    return {
+        unit: with_retries(
+            functools.partial(_try, settings, unit, folder, train),
+            settings["seed"],
+            stride=stride,
+            **(limits(settings) or {}),
+        )
+        for unit in units
+    }
+
+
+def report(settings: Mapping[str, Any], units: Sequence[str], tries: Tries) -> str:
+    """Return the system's own tables of all tries; "" of a system that has none."""
+    run = Run(pathlib.Path(), dict(settings))
+    system = systems.build(run.settings(units[0])["system"])
+    found = limits(settings)
+    if found is None or not isinstance(system, Tabulating):
+        return ""
+    return system.tables(tries, found["min_updates"])
+
+
+def _try(settings: dict, unit: str, folder: pathlib.Path, train: Train, seed: int) -> Try:
+    first = seed == settings["seed"]
+    place = folder if first else folder.with_name(f"{folder.name}-{unit}-seed{seed}")
+    changed = settings if first else _alone(settings, unit, seed, folder)
+    ended = train(changed, place, unit)
+    return Try(seed, ended["step"], ended["metrics"], _seconds(settings, unit, place))
+
+
+def _alone(settings: dict, unit: str, seed: int, folder: pathlib.Path) -> dict[str, Any]:
+    """Return the config of one row with another seed, and the frozen networks of ``folder``."""
+    phase = dict(settings["phases"][unit])
+    for key in ("frozen", "init_from"):
+        given = phase.get(key, {})
+        phase[key] = {
+            name: f"run:{folder}#{reference.removeprefix('phase:')}"
+            if reference.startswith("phase:")
+            else reference
+            for name, reference in given.items()
+        }
+    return {**settings, "seed": seed, "run": [unit], "phases": {unit: phase}}
+
+
+def _seconds(settings: dict, unit: str, place: pathlib.Path) -> float | None:
+    """Return the median time of a step, by the speeds that the training logged."""
+    file = place / unit / "metrics.jsonl"
+    if not file.is_file():
+        return None
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    speeds = [row[_SPEED] for row in rows if row.get(_SPEED)]
+    examples = settings["phases"][unit]["train"]["global_batch"]
+    return examples / statistics.median(speeds) if speeds else None
+
+
+_SPEED = "train/examples_per_second"

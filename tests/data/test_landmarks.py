@@ -1,0 +1,30 @@
+"""Landmark files: "x y" a line, and nothing else."""
+
+import numpy as np
+import pytest
+
+from segsynth.data import landmarks
+from segsynth.errors import UserError
+
+
+def test_lines_of_two_numbers(tmp_path):
+    file = tmp_path / "face.txt"
+    file.write_text("1.5 2\n\n-3, 4\n")
+    found = landmarks.read(file)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, [[1.5, 2], [-3, 4]])
+
+
+@pytest.mark.parametrize("text", ["", "1 2 3\n", "1 2\n3\n", "one two\n", "1 nan\n"])
+def test_other_lines_are_refused(tmp_path, text):
+    file = tmp_path / "face.txt"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"face\.txt holds no landmarks; expected one 'x y' a line"):
+        landmarks.read(file)
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    for name in ("missing.txt", "binary.txt", "."):
+        with pytest.raises(UserError, match="cannot read the landmarks"):
+            landmarks.read(tmp_path / name)
