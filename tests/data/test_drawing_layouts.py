@@ -171,6 +171,24 @@ def test_contours_of_bsds(tmp_path):
         build("bsds", root, "all")
 
 
+def test_a_pen_widens_the_contours_of_bsds(tmp_path):
+    root = _bsds(tmp_path)
+    for i in (8, 135):
+        page = np.full((HEIGHT, WIDTH), 255, np.uint8)
+        page[5, 7] = page[0, 0] = 0
+        for k in range(3):
+            Image.fromarray(page).save(root / "contours" / f"{i}_{k}.png")
+    expected = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    expected[4:7, 6:9] = expected[:2, :2] = 0
+    np.testing.assert_array_equal(
+        build("bsds", root, "train", pen=3)[0]["drawing"][..., 0], expected
+    )
+    thin = build("bsds", root, "train")[0]["drawing"]
+    np.testing.assert_array_equal(build("bsds", root, "train", pen=1)[0]["drawing"], thin)
+    with pytest.raises(UserError, match="pen is 0, expected a width"):
+        build("bsds", root, "train", pen=0)
+
+
 def test_a_plain_folder_of_drawings(tmp_path):
     root = _plain(tmp_path)
     source = build("drawings", root, "all")

@@ -13,7 +13,8 @@ import os
 import pathlib
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int32, UInt8
+from scipy import ndimage
 
 from segsynth.data import pictures
 from segsynth.data.layouts import trees
@@ -43,12 +44,37 @@ class Regions:
         return pictures.read_labels(entry) + 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Pen(Drawing):
+    """``drawing`` with a pen of so many px: thin lines turn pale when they are made smaller.
+
+    Attributes:
+        width: of the square that replaces a pixel of ink; 1 leaves drawings as they are.
+
+    Raises:
+        UserError: a width below 1.
+
+    """
+
+    width: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width < 1:
+            raise UserError(f"pen is {self.width}, expected a width in px, 1 or more.")
+
+    def read(self, entry: pathlib.Path) -> UInt8[np.ndarray, "H W 1"]:
+        """Returns 0..255, 0 = ink."""
+        return ndimage.minimum_filter(super().read(entry), (self.width, self.width, 1))
+
+
 def bsds(
     root: str | os.PathLike[str],
     split: str = "train",
     *,
     paired: bool = False,
     segments: bool = False,
+    pen: int = 1,
 ) -> Joined:
     """Opens the drawings of one split; every drawing is an example.
 
@@ -58,14 +84,15 @@ def bsds(
         paired: give each drawing its photograph.
         segments: give each drawing the same person's regions; leaves out the third person's
             drawings, who has none.
+        pen: width of the lines, px.
 
     Returns:
         A source of ``drawing`` (0 = ink) and ``name``, with ``image`` if paired and ``instance`` if
         segments.
 
     Raises:
-        UserError: no such tree or split, a listed photograph without its drawings, what `Joined`
-            refuses.
+        UserError: no such tree or split, a listed photograph without its drawings, a pen of less
+            than 1 px, what `Joined` refuses.
 
     """
     root = pathlib.Path(root)
@@ -80,7 +107,7 @@ def bsds(
     if paired:
         images = {name: root / "images" / f"{i}.jpg" for name, i in examples.items()}
         files = {"image": images} | files
-    readers = {"image": Photo(), "drawing": Drawing(), "instance": Regions()}
+    readers = {"image": Photo(), "drawing": Pen(width=pen), "instance": Regions()}
     return Joined(files, {key: readers[key] for key in files})
 
 

@@ -1,0 +1,68 @@
+"""Does the segmentation loss put more of the label map into drawings? A verdict for each seed.
+
+    python benchmarks/line_drawing_long.py --workdir runs/drawing_long --seeds 3
+
+Runs the preset "table_long" of configs/line_drawing.py, which the same command continues, then
+compares baseline and segmentation loss scene by scene (`segsynth.paired`). A run tells something if
+the baseline's drawings are drawings at all: edge F1 of 0.6 and at most 0.3 of mid-grey. The loss
+then has done what it promises if segmenters that were trained on the finished drawings find more in
+them in black and white, if grey hides no more than 0.1 of mean IoU, and if the style has not gone:
+a kernel distance at most a fifth above the baseline's. A "no" is a result. Hours on an accelerator.
+"""
+
+import argparse
+import json
+import pathlib
+
+from segsynth import config_files
+from segsynth.paired import compare
+from segsynth.reproduce import reproduce
+
+CONFIG = pathlib.Path(__file__).parents[1] / "configs/line_drawing.py:table_long"
+F1, GREY, HIDDEN, FARTHER = 0.6, 0.3, 0.1, 1.2
+DISTANCE = "kernel[standin]"
+
+
+def verdict(found: dict) -> dict[str, tuple[bool, str]]:
+    """Return what holds of a seed, and the figures; ``found`` is what paired.json holds."""
+    rows = {row["measure"]: row for row in found["measures"]}
+    gain = rows["binarised/mean_iou"]["gain"]
+    own, base = found["segmentation"], found["baseline"]
+    read = found["segmenter_segmentation"]
+    hidden = read["mean_iou"] - read["binarised/mean_iou"]
+    ratio = own[DISTANCE] / base[DISTANCE]
+    return {
+        "the baseline draws": (
+            base["edge_f1"] >= F1 and base["mid_grey"] <= GREY,
+            f"edge F1 {base['edge_f1']:.3f}, mid-grey {base['mid_grey']:.3f}",
+        ),
+        "more is read in black and white": (
+            gain["low"] > 0,
+            f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]",
+        ),
+        "grey hides little": (hidden <= HIDDEN, f"{hidden:.4f}"),
+        "the style stays": (ratio <= FARTHER, f"{DISTANCE} times {ratio:.3f}"),
+    }
+
+
+def main() -> None:
+    """Train what is missing, print the verdicts."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workdir", required=True, type=pathlib.Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    flags, rest = parser.parse_known_args()
+    config, _ = config_files.load(str(CONFIG), rest)
+    reproduce(config, flags.workdir, seeds=flags.seeds)
+    print("| seed | | holds | |\n|---|---|---|---|")
+    for seed in range(config.seed, config.seed + flags.seeds):
+        folder = flags.workdir / f"seed{seed}"
+        compare(folder)
+        found = json.loads((folder / "eval" / "paired.json").read_text())
+        for what, (holds, figures) in verdict(found).items():
+            print(f"| {seed} | {what} | {'yes' if holds else 'no'} | {figures} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,395 @@
+"""Line drawings of photographs that keep depth, meaning and segments.
+
+  python launch/train.py --config configs/line_drawing.py
+      The demo: procedural scenes of 32 px and contour drawings of other scenes. Some ten minutes
+      on two idle cores, by what a step costs (0.3 s of a core).
+  python launch/train.py --config configs/line_drawing.py:smoke
+      Every phase for a few steps on tiny networks. A minute of a core, mostly compilation.
+  python launch/train.py --config configs/line_drawing.py:photos --config.data_root DIR \
+      --config.drawings_root DIR2
+      Any folder of pictures at 96 px, and contours that people drew: the tree of BSDS 500
+      (segsynth/data/layouts/bsds.py), whose own pictures will do (DIR = DIR2). There are neither
+      depth maps nor labels, so drawings are held by the cycle alone.
+  python launch/train.py --config configs/line_drawing.py:photos_labelled --config.data_root DIR \
+      --config.drawings_root DIR2
+      The same with photographs and label maps of COCO-Stuff (segsynth/data/layouts/coco_stuff.py)
+      and the segmentation loss. benchmarks/human_contours.py judges either on BSDS's photographs.
+  python launch/train.py --config configs/line_drawing.py:coco_contour --config.data_root DIR \
+      --config.drawings_root DIR2
+      Photographs of COCO-Stuff with depth maps and labels (DIR/photos, depth, seg;
+      segsynth/data/layouts/photo_depth.py) and the Contour Drawing Dataset, at 256 px, the
+      published networks. The folder that SEGSYNTH_WEIGHTS names must hold inception_v3_mixed6b and
+      clip_vit_b32 (launch/import_weights.py). For accelerators; not run by us.
+  python launch/train.py --config configs/line_drawing.py:coco_sketch --config.data_root DIR \
+      --config.drawings_root DIR2
+      The same with the sketches of the anime sketch colorization pairs.
+  python launch/reproduce.py --paper line_drawing --workdir runs/drawing_table
+      The preset :table, the baseline beside the segmentation loss at the demo's scale, each also
+      judged by a segmenter and a depth head that were trained on its finished drawings; then
+      python launch/compare.py --run runs/drawing_table/seed0 compares them scene by scene. With
+      --preset paper, --config.data_root and --config.drawings_root, :table_paper, the same on the
+      data of :coco_contour, inception_fid imported besides. :table_long is at the size from which
+      benchmarks/line_drawing_long.py draws a verdict. For accelerators; not run by us.
+
+The baseline is --config.phases.drawing.system.seg.mode=off. The demo, smoke and table compare
+features of stand-ins of Inception and CLIP, small networks of random weights, so that nothing has
+to be downloaded; what they reach says nothing of the published networks.
+"""
+
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from segsynth.config_files import preset_of
+
+#: Of the procedural scenes: classes, those that are objects, and the names of ``subject``.
+_SCENES = {"classes": 12, "things": tuple(range(6, 12))}
+_SUBJECTS = ("ellipse", "polygon", "star", "blob", "ring", "cross")
+#: COCO-Stuff's numbers: things are 0 to 90.
+_COCO = {"classes": 182, "things": tuple(range(91))}
+#: What both rows of the table are compared by. None of it is a preference.
+_MEASURES = {
+    "edge F1": "edge_f1",
+    "edge recall": "edge_recall",
+    "recall stuff-stuff": "edge_recall_stuff_stuff",
+    "recall thing-stuff": "edge_recall_thing_stuff",
+    "recall thing-thing": "edge_recall_thing_thing",
+    "shading": "shading",
+    "mid-grey": "mid_grey",
+    "ink": "ink_ratio",
+    "KID": "kid",
+    "distance by random features": "kernel[standin]",
+    "mIoU": "mean_iou",
+    "mIoU, black and white": "binarised/mean_iou",
+    "depth error": "aligned_error",
+    "depth order": "order",
+}
+#: Steps of the demo's generators.
+_DEMO_STEPS = 2000
+#: Photographs of an epoch, as the baseline's code caps a folder.
+_EPOCH_PHOTOS, _EPOCHS = 10_000, 100
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """Return the config of a preset; "" is the demo."""
+    presets = {
+        "demo": _demo,
+        "smoke": _smoke,
+        "photos": _photos,
+        "photos_labelled": _photos_labelled,
+        "coco_contour": lambda: _coco("contour_drawing"),
+        "coco_sketch": lambda: _coco("anime_sketch"),
+        "table": _table_of_scenes,
+        "table_long": _table_long,
+        "table_paper": _table_of_coco,
+    }
+    return preset_of(preset, presets)()
+
+
+def _base(weights: str) -> ConfigDict:
+    """Return what all presets share; ``weights``: "pretrained", or "standin" for random ones."""
+    config = ConfigDict()
+    config.name = "line_drawing"
+    config.seed = 0
+    config.data_root = ""
+    config.drawings_root = ""
+    config.tensorboard = False
+    config.mesh = {"data": -1, "fsdp": 1}
+    config.side = 256
+    kind = {"pretrained": "published", "standin": "standin"}[weights]
+    config.features = {"network": kind, "side": 0}
+    config.generator = {"width": 64, "blocks": 3}
+    config.head = {"width": 64, "blocks": 9}
+    config.unet = {"width": 64, "levels": 4, "norm": "batch", **_SCENES}
+    config.data = {
+        "source": "scenes",
+        "root": config.get_oneway_ref("data_root"),
+        "resolution": config.get_ref("side"),
+        "options": {},
+        "scale": (1.0, 1.0),
+        "flip": 0.0,
+        "workers": 0,
+        "length": 1_000_000,
+        "seed": 0,
+        "cache": False,
+    }
+    config.every = {"log": 50, "eval": 0, "checkpoint": 500, "diagnose": 0}
+    config.eval = {"split": "val", "examples": 64, "batch": 16, "keep": 2}
+    config.phases = {
+        "depth": _reader(config, "depth", weights),
+        "drawing": _drawing(config, kind, weights),
+    }
+    config.run = ("depth", "drawing")
+    return config
+
+
+def _refs(section: ConfigDict) -> dict:
+    """Return a section that follows another one of the config."""
+    return {key: section.get_oneway_ref(key) for key in section}
+
+
+def _optimizer(lr: float) -> dict:
+    return {"lr": lr, "warmup": 100, "weight_decay": 0.0, "clip": 1.0, "decay_steps": 0}
+
+
+def _reader(config: ConfigDict, name: str, weights: str, drawer: str = "") -> dict:
+    """Return a phase of depth or segmenter, which read photographs or a phase's drawings."""
+    system = {"name": name, "optimizer": _optimizer(1e-3), "dtype": "float32"}
+    frozen = {}
+    if name == "depth":
+        system |= {"features": _refs(config.features), "head": _refs(config.head)}
+        frozen["features"] = f"{weights}:inception_v3_mixed6b"
+    else:
+        system |= {key: value for key, value in _refs(config.unet).items() if key != "things"}
+    if drawer:
+        system["drawer"] = _refs(config.generator)
+        frozen["drawer"] = f"phase:{drawer}"
+    train = {"steps": 1, "global_batch": 8}
+    return {"system": system, "train": train, "frozen": frozen}
+
+
+def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
+    """Return the phase of the generators."""
+    unet = _refs(config.unet)
+    system = {
+        "name": "line_drawing",
+        "preset": "paper",
+        "side": config.get_ref("side"),
+        "generator": _refs(config.generator),
+        "discriminator": {"width": 64, "layers": 4},
+        "features": _refs(config.features),
+        "geometry": {**_refs(config.head), "finetune": True, "loss": "bce"},
+        "clip": {"network": kind, "resize": "bicubic", "loss": "mse", "patches": 1},
+        "loss": {"adversarial": 1.0, "cycle": 0.1, "geometry": 10.0, "clip": 10.0},
+        "things": unet.pop("things"),
+        "seg": {
+            "mode": "joint",
+            "weight": 1.0,
+            **unet,
+            "noise": 0.0,
+            "binarised": False,
+            "gradient": 1.0,
+            "warmup": 0,
+        },
+        "pool": 0,
+        "optimizer": {
+            "lr": 2e-4,
+            "epoch": 0,
+            "constant": _EPOCHS // 2,
+            "decay": _EPOCHS // 2,
+            "helpers_decay": False,
+            "clip": 0.0,
+        },
+        "ema": 0.0,
+        "judged_by": (),
+        "subjects": (),
+        "style": {"network": kind, "capacity": 2048},
+        "dtype": "float32",
+    }
+    return {
+        "system": system,
+        "data": {"unpaired": _scene_drawings(config)},
+        "train": {"steps": 1, "global_batch": 8},
+        "frozen": {
+            "features": f"{weights}:inception_v3_mixed6b",
+            "clip": f"{weights}:clip_vit_b32",
+        },
+        "init_from": {"geometry": "phase:depth"},
+    }
+
+
+def _scene_drawings(config: ConfigDict) -> dict:
+    """Return the second domain of the demo: drawings of other scenes."""
+    return {
+        "source": "scenes",
+        "resolution": config.get_ref("side"),
+        "options": {"provides": ("drawing",), "style": "contour"},
+        "length": config.data.get_ref("length"),
+        "seed": 1,
+        "flip": config.data.get_oneway_ref("flip"),
+        "cache": config.data.get_ref("cache"),
+    }
+
+
+def _small(config: ConfigDict) -> ConfigDict:
+    """Make a config of what two cores can train."""
+    config.side = 32
+    config.features.side = 112
+    config.generator.width = 16
+    config.head.update({"width": 8, "blocks": 1})
+    config.unet.update({"width": 8, "levels": 3})
+    config.data.update({"length": 1024, "cache": True, "flip": 0.5})
+    config.data.options = {"provides": ("image", "depth", "labels", "subject")}
+    return config
+
+
+def _demo() -> ConfigDict:
+    config = _small(_base("standin"))
+    config.phases.depth.train.steps = 300
+    _shorten(config.phases.drawing, steps=_DEMO_STEPS)
+    return config
+
+
+def _shorten(phase: ConfigDict, steps: int) -> None:
+    """Set the generators' phase up for so many steps on scenes."""
+    phase.system.discriminator.update({"width": 16, "layers": 3})
+    phase.system.optimizer.lr = 8e-4
+    # At the published weights, which belong to the published networks, a short training bends
+    # drawings to what the stand-ins like before the discriminator has taught it what lines are.
+    phase.system.loss.update({"cycle": 5.0, "geometry": 1.0, "clip": 0.1})
+    phase.system.judged_by = ("labels", "subject")
+    phase.system.subjects = _SUBJECTS
+    phase.train.steps = steps
+
+
+def _smoke() -> ConfigDict:
+    config = _demo()
+    config.generator.update({"width": 4, "blocks": 1})
+    config.head.update({"width": 1, "blocks": 1})
+    config.unet.update({"width": 4, "levels": 2})
+    config.phases.drawing.system.discriminator.update({"width": 4, "layers": 2})
+    config.data.length = 16
+    config.every.update({"log": 2, "checkpoint": 4})
+    config.eval.update({"examples": 8, "batch": 8})
+    for phase in config.phases.values():
+        phase.train.steps = 6
+    return config
+
+
+def _photos() -> ConfigDict:
+    config = _small(_base("standin"))
+    config.side = 96
+    config.data.update({"source": "folder", "scale": (0.5, 1.0)})
+    config.data.options = {}
+    del config.phases["depth"]
+    config.run = ("drawing",)
+    phase = config.phases.drawing
+    _shorten(phase, steps=2000)
+    phase.system.loss.update({"cycle": 10.0, "geometry": 0.0, "clip": 0.0})
+    phase.system.seg.mode = "off"
+    phase.system.update({"judged_by": (), "subjects": (), "things": ()})
+    phase.frozen, phase.init_from = ConfigDict(), ConfigDict()
+    phase.data.unpaired = _drawings(config, "bsds")
+    # Contours are one pixel wide and would turn pale when they are made smaller.
+    phase.data.unpaired.options = {"pen": 3}
+    config.eval.examples = -1
+    return config
+
+
+def _drawings(config: ConfigDict, source: str) -> dict:
+    """Return the second domain from a published data set."""
+    return {
+        "source": source,
+        "root": config.get_oneway_ref("drawings_root"),
+        "options": {},
+        "resolution": config.get_ref("side"),
+        "scale": config.data.get_oneway_ref("scale"),
+        "flip": config.data.get_oneway_ref("flip"),
+        "workers": 0,
+    }
+
+
+def _photos_labelled() -> ConfigDict:
+    config = _photos()
+    config.name = "line_drawing_labelled"
+    config.unet.update(_COCO)
+    config.data.update({"source": "coco_stuff", "options": {"keys": ("labels",)}})
+    config.phases.drawing.system.seg.mode = "joint"
+    config.phases.drawing.system.update({"judged_by": ("labels",), "things": _COCO["things"]})
+    return config
+
+
+def _coco(drawings: str) -> ConfigDict:
+    """Return the published method at its size; the paper names no settings, so these are the
+    baseline's, but for batches of 8 pictures instead of 4.
+    """
+    config = _base("pretrained")
+    config.name = f"line_drawing_{drawings}"
+    config.unet.update(_COCO)
+    # The baseline resizes to 286 px and cuts 256 out.
+    config.data.update({"source": "photo_depth", "workers": 16, "scale": (256 / 286, 256 / 286)})
+    config.every.update({"log": 100, "eval": 5000, "checkpoint": 2500})
+    config.eval.update({"examples": 1024, "batch": 16})
+    config.phases.depth.system.optimizer.lr = 2e-4
+    config.phases.depth.train.steps = 20 * _lengthen(config, config.phases.drawing, drawings)
+    return config
+
+
+def _lengthen(config: ConfigDict, phase: ConfigDict, drawings: str) -> int:
+    """Set the generators' phase up for all epochs on drawings of that source; return the steps of
+    one.
+    """
+    phase.data.unpaired = _drawings(config, drawings)
+    epoch = _EPOCH_PHOTOS // phase.train.global_batch
+    phase.system.optimizer.epoch = epoch
+    phase.train.steps = _EPOCHS * epoch
+    return epoch
+
+
+def _table_of_scenes() -> ConfigDict:
+    return _table(_demo(), "standin", _style_of_scenes(_DEMO_STEPS), steps=300)
+
+
+def _table_long() -> ConfigDict:
+    config = _demo()
+    config.side = 64
+    config.generator.width = 32
+    config.data.length = 10_000
+    config.eval.examples = 256
+    return _table(config, "standin", _style_of_scenes(10_000), steps=2000)
+
+
+def _style_of_scenes(steps: int) -> Callable[[ConfigDict], None]:
+    def set_up(phase: ConfigDict) -> None:
+        _shorten(phase, steps)
+        phase.system.judged_by += ("style",)
+        phase.frozen.style = "standin:inception_fid"
+
+    return set_up
+
+
+def _table_of_coco() -> ConfigDict:
+    config = _coco("contour_drawing")
+
+    def set_up(phase: ConfigDict) -> None:
+        _lengthen(config, phase, "contour_drawing")
+        phase.system.judged_by = ("labels", "style")
+        phase.frozen.style = "pretrained:inception_fid"
+
+    epoch = config.phases.drawing.system.optimizer.epoch
+    return _table(config, "pretrained", set_up, steps=20 * epoch)
+
+
+def _table(
+    config: ConfigDict, weights: str, set_up: Callable[[ConfigDict], None], steps: int
+) -> ConfigDict:
+    """Return baseline and segmentation loss, and the readers that judge them after ``steps``."""
+    del config.phases["drawing"]
+    kind = "published" if weights == "pretrained" else "standin"
+    run, rows = ["depth"], []
+    for name, mode in (("baseline", "off"), ("segmentation", "joint")):
+        phase = ConfigDict(_drawing(config, kind, weights))
+        set_up(phase)
+        phase.system.seg.mode = mode
+        config.phases[name] = phase
+        run.append(name)
+        rows.append((name, name, ""))
+        for reader in ("segmenter", "depth"):
+            judge = ConfigDict(_reader(config, reader, weights, drawer=name))
+            judge.train.steps = steps
+            config.phases[f"{reader}_{name}"] = judge
+            run.append(f"{reader}_{name}")
+            rows.append((f"{name}, read by a new {reader}", f"{reader}_{name}", ""))
+    config.run = tuple(run)
+    config.table = {
+        "paper": "line_drawing",
+        "data": "coco_stuff",
+        "rows": tuple(rows),
+        "columns": tuple(("", f"auto: {name}", metric, 1.0) for name, metric in _MEASURES.items()),
+        # For launch/compare.py, picture by picture.
+        "pairs": tuple(
+            (f"{reader}baseline", f"{reader}segmentation")
+            for reader in ("", "segmenter_", "depth_")
+        ),
+    }
+    return config

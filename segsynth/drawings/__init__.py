@@ -1,0 +1,1 @@
+"""Finished drawings side by side: what one method adds, how a training went, whom people prefer."""

@@ -1,0 +1,106 @@
+"""From the sections of a config to networks and losses."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from segsynth.networks.geometry_head import GeometryHead
+from segsynth.networks.patch_discriminator import PatchDiscriminator
+from segsynth.networks.resnet_generator import ResnetGenerator
+from segsynth.networks.segmentation_unet import SegmentationUNet
+from segsynth.pretrained.drawing_features import (
+    MeaningFeatures,
+    Network,
+    ShapeFeatures,
+    StyleFeatures,
+)
+from segsynth.settings import configure
+from segsynth.systems.line_drawing.losses import GeometryLoss, MeaningLoss, Weights
+from segsynth.systems.line_drawing.networks import Networks
+from segsynth.systems.line_drawing.objective import Objective
+from segsynth.systems.line_drawing.segmentation import Segmentation
+
+Section = Mapping[str, Any]
+
+_normal = nn.initializers.normal(0.02)
+
+
+def objective(settings: Section, judged_by: tuple[str, ...], dtype: str) -> Objective:
+    """Build the losses and the networks that they need.
+
+    ``settings``: the sections of a config's ``system`` by name. ``judged_by``: what evaluation
+    reads besides; subjects need CLIP.
+    """
+    weights = configure(Weights, settings["loss"], "system.loss")
+    seg = configure(Segmentation, settings["seg"], "system.seg")
+    kind = jnp.dtype(dtype)
+    generator = functools.partial(_generator, settings["generator"], kind)
+    judge = _judge(settings["discriminator"], kind)
+    head, head_options = _head(settings.get("geometry", {}), kind)
+    meaning, meaning_options = _meaning(settings.get("clip", {}))
+    features = configure(ShapeFeatures, settings.get("features", {}), "system.features")
+    networks = Networks(
+        drawer=generator(1),
+        painter=generator(3),
+        judge=judge,
+        geometry=head if weights.geometry else None,
+        features=features if weights.geometry else None,
+        meaning=meaning if weights.clip or "subject" in judged_by else None,
+        segmenter=_segmenter(seg, kind) if seg.used else None,
+    )
+    return Objective(networks=networks, weights=weights, seg=seg, **head_options, **meaning_options)
+
+
+def _judge(settings: Section, dtype: Any) -> PatchDiscriminator:
+    def made(*, width: int = 64, layers: int = 4) -> PatchDiscriminator:
+        return PatchDiscriminator(
+            width, layers, padding=1, spectral=False, kernel_init=_normal, dtype=dtype
+        )
+
+    return configure(made, settings, "system.discriminator")
+
+
+def _generator(settings: Section, dtype: Any, channels: int) -> ResnetGenerator:
+    def made(*, width: int = 64, blocks: int = 3) -> ResnetGenerator:
+        return ResnetGenerator(channels, width, blocks, dtype)
+
+    return configure(made, settings, "system.generator")
+
+
+def _segmenter(seg: Segmentation, dtype: Any) -> SegmentationUNet:
+    return SegmentationUNet(seg.classes, seg.width, seg.levels, seg.norm, dtype)
+
+
+def _head(settings: Section, dtype: Any) -> tuple[GeometryHead, dict[str, Any]]:
+    def made(
+        *, width: int = 64, blocks: int = 9, finetune: bool = True, loss: GeometryLoss = "bce"
+    ) -> tuple[GeometryHead, dict[str, Any]]:
+        options = {"finetune": finetune, "geometry": loss}
+        return GeometryHead(width, blocks, dtype=dtype), options
+
+    return configure(made, settings, "system.geometry")
+
+
+def _meaning(settings: Section) -> tuple[MeaningFeatures, dict[str, Any]]:
+    def made(
+        *,
+        network: Network = "published",
+        resize: Literal["bicubic", "nearest"] = "bicubic",
+        loss: MeaningLoss = "mse",
+        patches: int = 1,
+    ) -> tuple[MeaningFeatures, dict[str, Any]]:
+        return MeaningFeatures(network, resize), {"meaning": loss, "patches": patches}
+
+    return configure(made, settings, "system.clip")
+
+
+def style(settings: Section, used: bool) -> dict[str, Any]:
+    """Return what compares sets of drawings, None unless used, and for how many examples."""
+
+    def made(*, network: Network = "published", capacity: int = 2048) -> dict[str, Any]:
+        return {"style": StyleFeatures(network) if used else None, "capacity": capacity}
+
+    return configure(made, settings, "system.style")

@@ -1,0 +1,180 @@
+"""Label maps from grey photographs or from drawings, by a U-Net (docs/line_drawing.md).
+
+It is what line drawings are trained against where their segmenter is to be trained before; and,
+trained on the finished drawings of a model, a judge of how well they can be segmented. With a
+``drawer``, a frozen generator of drawings, it sees drawings, else photographs in grey.
+
+Batches hold ``image`` uint8 (b, h, w, 3) and ``labels`` uint8 (b, h, w, 1), 255 = unlabelled.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import clu.metrics
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float, UInt8
+
+from segsynth.engine.optimizers import adamw
+from segsynth.losses.labels import cross_entropy
+from segsynth.metrics.segmentation import Confusion, confusion_counts, scalars
+from segsynth.networks.resnet_generator import ResnetGenerator
+from segsynth.networks.segmentation_unet import SegmentationUNet
+from segsynth.settings import configure
+from segsynth.system import CompiledPredict, FrozenSpec, TrainState
+from segsynth.types import Array, Batch, Frozen, HostBatch, PRNGKey, Scalars, Variables
+
+_IGNORE = 255
+#: Luma of ITU-R BT.601.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Segmenter:
+    """A U-Net for ``network.classes`` classes."""
+
+    network: SegmentationUNet
+    tx: optax.GradientTransformation
+    drawer: ResnetGenerator | None = None
+    names: tuple[str, ...] = ()
+
+    inputs = ("image",)
+    targets = ("labels",)
+    outputs = ("labels",)
+    pictures = ("image", "seen", "labels", "truth")
+    on_host = False
+
+    @classmethod
+    def from_config(
+        cls,
+        *,
+        classes: int = 182,
+        width: int = 64,
+        levels: int = 4,
+        norm: Literal["batch", "group"] = "batch",
+        drawer: Mapping[str, Any] | None = None,
+        names: tuple[str, ...] = (),
+        optimizer: Mapping[str, Any] | None = None,
+        dtype: Literal["float32", "bfloat16"] = "float32",
+    ) -> "Segmenter":
+        """Build from the keys of a config's ``system`` section.
+
+        ``classes``: of the labels, 0 .. classes - 1; ``names`` of them, for a row of metrics each.
+        ``width``, ``levels``, ``norm``: `SegmentationUNet`. ``drawer``: ``width``, ``blocks`` of
+        the generator whose drawings are seen; empty = grey photographs are.
+        """
+        kind = jnp.dtype(dtype)
+
+        def generator(*, width: int = 64, blocks: int = 3) -> ResnetGenerator:
+            return ResnetGenerator(1, width, blocks, kind)
+
+        return cls(
+            network=SegmentationUNet(classes, width, levels, norm, kind),
+            tx=configure(adamw, optimizer or {}, "system.optimizer"),
+            drawer=configure(generator, drawer, "system.drawer") if drawer else None,
+            names=tuple(names),
+        )
+
+    @property
+    def frozen(self) -> Mapping[str, FrozenSpec]:
+        """The generator of drawings, if there is one."""
+        if self.drawer is None:
+            return {}
+        return {"drawer": FrozenSpec(self._init_drawer, "makes drawings from photographs")}
+
+    def init(self, key: PRNGKey) -> TrainState:
+        """Return the state at step 0."""
+        made = dict(self.network.init(key, jnp.zeros((1, 64, 64, 1))))
+        params = {"segmenter": made.pop("params")}
+        return TrainState.create(
+            params=params,
+            opt_state={"adamw": self.tx.init(params)},
+            model_state={"segmenter": made} if made else {},
+        )
+
+    def train_step(
+        self, state: TrainState, frozen: Frozen, batch: Batch, key: PRNGKey
+    ) -> tuple[TrainState, Scalars]:
+        """One step on the cross-entropy of labelled pixels. ``key`` decides nothing."""
+        seen, labels = self._seen(frozen, batch["image"]), _labels(batch)
+        before = state.model_state.get("segmenter", {})
+
+        def loss(params: Any) -> tuple[Array, Any]:
+            variables = {"params": params["segmenter"], **before}
+            logits, moved = self.network.apply(variables, seen, True, mutable=["batch_stats"])
+            return cross_entropy(logits, labels, ignore=_IGNORE), moved
+
+        (value, moved), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+        updates, opt_state = self.tx.update(gradient, state.opt_state["adamw"], state.params)
+        state = state.replace(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            model_state={"segmenter": moved} if moved else {},
+            opt_state={"adamw": opt_state},
+        )
+        return state, {"loss": value, "grad_norm": optax.tree.norm(gradient)}
+
+    def predict(
+        self, variables: Variables, frozen: Frozen, inputs: Batch, key: PRNGKey
+    ) -> dict[str, Array]:
+        """Return ``labels`` uint8 (b, h, w, 1). ``key`` decides nothing."""
+        found = self._found(variables, self._seen(frozen, inputs["image"]))
+        return {"labels": found[..., None].astype(jnp.uint8)}
+
+    def eval_step(
+        self, variables: Variables, frozen: Frozen, batch: Batch, key: PRNGKey
+    ) -> tuple[clu.metrics.Collection, dict[str, Array]]:
+        """Score labels on the examples with ``valid`` = 1, over the data set.
+
+        Drawings are also shown in black and white (``binarised``): what a segmenter only finds in
+        shades of grey is a code and no line.
+        """
+        seen, truth = self._seen(frozen, batch["image"]), _labels(batch)
+        given = {"": seen}
+        if self.drawer is not None:
+            given["binarised__"] = (seen >= 0.5).astype(jnp.float32)
+        found = {prefix: self._found(variables, x) for prefix, x in given.items()}
+        scores: dict[str, clu.metrics.Metric] = {}
+        for prefix, labels in found.items():
+            counts = confusion_counts(labels, truth, self.network.classes)
+            names = self.names if not prefix else ()
+            scores |= scalars(Confusion.of(counts, batch["valid"]), names, prefix)
+        grey = jnp.round(jnp.clip(seen, 0, 1) * 255).astype(jnp.uint8)
+        drawn = {"image": batch["image"], "seen": jnp.repeat(grey, 3, axis=-1)}
+        drawn |= {name: x[..., None] for name, x in (("labels", found[""]), ("truth", truth))}
+        return clu.metrics.Collection.create_collection(**scores), drawn
+
+    def remarks(self, variables: Variables, frozen: Frozen, inputs: HostBatch) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def synthesize(
+        self, predict: CompiledPredict, inputs: HostBatch, key: PRNGKey
+    ) -> dict[str, np.ndarray]:
+        """Answer for one picture of any size."""
+        answer = predict(self, {"image": inputs["image"][None]}, key)
+        return {"labels": np.asarray(answer["labels"])[0]}
+
+    def _init_drawer(self, key: PRNGKey) -> Any:
+        return self.drawer.init(key, jnp.zeros((1, 64, 64, 3)))
+
+    def _seen(self, frozen: Frozen, image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 1"]:
+        """Return what is segmented, in [0, 1]: grey photographs or drawings of them."""
+        photo = image.astype(jnp.float32) / 255
+        if self.drawer is None:
+            return jnp.einsum("bhwc,c->bhw", photo, jnp.asarray(_LUMA))[..., None]
+        return self.drawer.apply(frozen["drawer"], photo)[:, : photo.shape[1], : photo.shape[2]]
+
+    def _found(self, variables: Variables, seen: Float[Array, "b h w 1"]) -> Array:
+        mine = {
+            "params": variables["params"]["segmenter"],
+            **variables["model_state"].get("segmenter", {}),
+        }
+        return self.network.apply(mine, seen).argmax(-1).astype(jnp.int32)
+
+
+def _labels(batch: Batch) -> Array:
+    return batch["labels"][..., 0].astype(jnp.int32)

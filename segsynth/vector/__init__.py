@@ -1,0 +1,1 @@
+"""From pixels to strokes of a pen: centrelines of a drawing, and SVG files of them."""

@@ -1,0 +1,163 @@
+"""What an evaluation of line drawings reports."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from drawings import COUNT, LIGHT, batch, build, compiled, start
+
+from segsynth.metrics import readability
+from segsynth.metrics.kernel_distance import kernel_distance
+from segsynth.metrics.names import name_of
+from segsynth.pretrained import loading
+from segsynth.pretrained.drawing_features import MeaningFeatures, StyleFeatures
+from segsynth.systems.line_drawing import evaluation
+
+KEY = jax.random.key(0)
+
+
+def judged(system, seed=0):
+    state, frozen = start(system)
+    given = {**batch(system, seed), "valid": jnp.ones(COUNT)}
+    metrics, drawn = compiled(system, "eval_step")(state.variables(), frozen, given, KEY)
+    values = {name: float(value) for name, value in metrics.compute().items()}
+    answer = system.predict(state.variables(), frozen, {"image": given["image"]}, KEY)
+    return given, values, drawn, answer
+
+
+@pytest.fixture(scope="module")
+def light():
+    system = build(things=[3, 4], **LIGHT)
+    return system, *judged(system)
+
+
+def test_pictures_show_what_predict_answers(light):
+    system, given, _, drawn, answer = light
+    assert tuple(drawn) != () and set(drawn) == set(system.pictures)
+    np.testing.assert_array_equal(drawn["photo"], given["image"])
+    assert drawn["drawing"].shape[-1] == 3 and answer["drawing"].shape[-1] == 1
+    apart = np.abs(drawn["drawing"][..., :1].astype(int) - answer["drawing"].astype(int))
+    assert apart.max() <= 1
+    np.testing.assert_array_equal(drawn["labels"], given["labels"])
+
+
+def test_what_is_read_is_read_from_the_drawing(light):
+    _, given, values, _, answer = light
+    drawing = answer["drawing"].astype(jnp.float32) / 255
+    labels = given["labels"][..., 0].astype(jnp.int32)
+    agreement = readability.edge_agreement(drawing, labels, things=(3, 4))
+    for name in ("recall", "f1"):
+        assert values[f"edge_{name}"] == pytest.approx(
+            float(getattr(agreement, name).mean()), rel=0.05
+        )
+    assert values["edge_recall_thing_thing"] == pytest.approx(
+        float(agreement.thing_thing.mean()), rel=0.05
+    )
+    assert values["ink_ratio"] == pytest.approx(
+        float(readability.ink_ratio(drawing).mean()), abs=0.02
+    )
+    real = given["drawing"].astype(jnp.float32) / 255
+    expected = float(readability.mid_grey(real).mean())
+    assert values["real_drawings__mid_grey"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_photograph_without_labels_has_no_segmentation_loss(light):
+    system = light[0]
+    state, frozen = start(system)
+    given = {**batch(system), "valid": jnp.ones(COUNT)}
+    half = {**given, "labels": given["labels"].at[0].set(255)}
+    one = {**given, "valid": jnp.asarray([0.0, 1.0])}
+    step = compiled(system, "eval_step")
+    found, expected = (
+        float(step(state.variables(), frozen, x, KEY)[0].compute()["loss__segmentation"])
+        for x in (half, one)
+    )
+    assert found == pytest.approx(expected, rel=1e-5) and np.isfinite(found)
+
+
+def test_without_labels_nothing_is_said_of_edges():
+    drawing = jax.random.uniform(KEY, (COUNT, 16, 16, 1))
+    photo = jax.random.uniform(KEY, (COUNT, 16, 16, 3))
+    found = evaluation.drawing_values(drawing, photo, None)
+    assert set(found) == {"ink_ratio", "mid_grey", "shading"}
+
+
+def test_a_blank_page_scores_0_and_is_not_left_out():
+    labels = jnp.zeros((2, 32, 32), jnp.int32).at[0, 8:20, 8:20].set(1)
+    photo = jax.random.uniform(KEY, (2, 32, 32, 3))
+    found = evaluation.drawing_values(jnp.ones((2, 32, 32, 1)), photo, labels)
+    assert (found["edge_precision"][0], found["edge_f1"][0], found["shading"][0]) == (0, 0, 0)
+    assert np.isnan(found["edge_f1"][1]) and np.isnan(found["edge_precision"][1])
+
+
+def test_a_clip_score_comes_with_its_controls():
+    """Through an encoder whose features are known: a picture's mean tells its class."""
+
+    class Known(MeaningFeatures):
+        described = loading.describe("standin:clip_vit_b32")
+
+        def __call__(self, _, pictures):
+            shade = pictures.mean((1, 2, 3))
+            return jnp.stack([1 - shade, shade], axis=-1)
+
+        def tokens(self, captions):
+            assert captions == ["a line drawing of dark", "a line drawing of light"]
+            return np.zeros((2, 77), np.int32)
+
+        def captions(self, _, tokens):
+            return jnp.eye(2)
+
+    drawings = jnp.stack([jnp.zeros((4, 4, 1)), jnp.ones((4, 4, 1)), jnp.ones((4, 4, 1))])
+    photos = jnp.repeat(drawings, 3, axis=-1)
+    metrics = evaluation.clip_values(
+        Known(),
+        None,
+        {"dark": "dark", "light": "light"},
+        (drawings, photos),
+        jnp.asarray([0, 1, 0]),
+        jnp.ones(3),
+    )
+    values = {name_of(name): float(metric.compute()) for name, metric in metrics.items()}
+    assert values["caption_score[standin]"] == pytest.approx(2 / 3, abs=1e-6)
+    assert values["blank_page/caption_score[standin]"] == pytest.approx(1 / 3, abs=1e-6)
+    assert values["majority_prior/caption_score[standin]"] == pytest.approx(2 / 3)
+    for row in ("photo", "shuffled_labels"):
+        assert np.isfinite(values[f"{row}/caption_score[standin]"])
+
+
+def test_the_style_is_that_of_the_real_drawings():
+    """Through features that are known: a picture's mean and its square."""
+
+    class Known(StyleFeatures):
+        def __call__(self, _, pictures):
+            shade = pictures.mean((1, 2, 3))
+            return jnp.stack([shade, shade**2], axis=-1)
+
+    real = jnp.linspace(0, 1, 6)[:, None, None, None] * jnp.ones((6, 4, 4, 1))
+
+    def distance(made):
+        style, valid = Known("standin"), jnp.asarray([1.0, 1, 1, 1, 1, 0])
+        found = evaluation.style_values(style, None, (real, made), valid, 16)
+        return {name_of(name): float(metric.compute()) for name, metric in found.items()}
+
+    far, near = distance(jnp.zeros_like(real)), distance(real)
+    assert set(far) == {"kernel[standin]", "kernel[standin]/std"}
+    means = np.asarray([0, 0.2, 0.4, 0.6, 0.8], np.float32)
+    features = np.stack([means, means**2], axis=-1)
+    expected = kernel_distance(features, np.zeros((5, 2)))
+    assert far["kernel[standin]"] == pytest.approx(expected, rel=1e-4) and expected > 0.2
+    assert near["kernel[standin]"] < 0
+
+
+def test_a_distance_of_style_has_a_network_of_its_own():
+    system = build(judged_by=["style"], style={"network": "standin"}, **LIGHT)
+    assert "style" in system.frozen and "style" not in build(**LIGHT).frozen
+    variables = jax.eval_shape(system.frozen["style"].init, KEY)
+    found = jax.eval_shape(system.style, variables, jnp.zeros((2, 32, 32, 1)))
+    assert found.shape == (2, 256)
+
+
+def test_the_stand_ins_have_another_name():
+    meaning = build().networks.meaning
+    assert meaning.described.standin
+    assert meaning.tokens(["a line drawing of people"]).shape == (1, 77)

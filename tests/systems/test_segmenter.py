@@ -1,0 +1,113 @@
+"""Label maps from grey photographs and from drawings."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segsynth import systems
+
+SIDE, COUNT, KEY = 16, 2, jax.random.key(0)
+TINY = {
+    "name": "segmenter",
+    "classes": 3,
+    "width": 4,
+    "levels": 1,
+    "names": ["a", "b", "c"],
+    "optimizer": {"lr": 2e-2, "warmup": 0, "weight_decay": 0.0},
+}
+
+
+@functools.cache
+def build(drawn=False, norm="batch"):
+    drawer = {"drawer": {"width": 4, "blocks": 1}} if drawn else {}
+    return systems.build({**TINY, **drawer, "norm": norm})
+
+
+def start(system):
+    def make(key):
+        return system.init(key), {name: spec.init(key) for name, spec in system.frozen.items()}
+
+    return jax.jit(make)(KEY)
+
+
+def batch(seed=0):
+    """Pictures whose brightness tells the class; a corner is not labelled."""
+    labels = np.random.default_rng(seed).integers(0, 3, (COUNT, 4, 4, 1)).repeat(4, 1).repeat(4, 2)
+    image = (40 + 80 * labels).repeat(3, -1).astype(np.uint8)
+    labels[:, :4, :4] = 255
+    return {"image": jnp.asarray(image), "labels": jnp.asarray(labels, jnp.uint8)}
+
+
+def test_the_published_network():
+    system = systems.build({"name": "segmenter"})
+    params = jax.eval_shape(system.init, KEY).params
+    assert sum(x.size for x in jax.tree.leaves(params["segmenter"])) == 31_048_246
+
+
+@pytest.fixture(scope="module")
+def trained():
+    system = build()
+    state, frozen = start(system)
+    step, losses = jax.jit(system.train_step), []
+    for i in range(40):
+        state, scalars = step(state, frozen, batch(i), KEY)
+        losses.append(float(scalars["loss"]))
+    return system, state, frozen, losses
+
+
+def test_it_learns(trained):
+    *_, losses = trained
+    assert np.mean(losses[-5:]) < 0.5 * losses[0]
+
+
+def test_the_scores_are_those_of_the_answer(trained):
+    system, state, frozen, _ = trained
+    given = {**batch(99), "valid": jnp.asarray([1.0, 0.0])}
+    metrics, drawn = jax.jit(system.eval_step)(state.variables(), frozen, given, KEY)
+    values = {name: float(value) for name, value in metrics.compute().items()}
+    found = jax.jit(system.predict)(state.variables(), frozen, given, KEY)["labels"]
+    known = given["labels"][0] != 255
+    right = (found[0] == given["labels"][0])[known].mean()
+    assert values["accuracy"] == pytest.approx(float(right), abs=1e-6) and right > 0.6
+    assert {"mean_iou", "a__iou", "c__recall"} <= set(values)
+    assert set(drawn) == set(system.pictures) and drawn["seen"].shape[-1] == 3
+
+
+def test_photographs_are_seen_in_grey():
+    system, image = build(), jnp.asarray([[[[255, 0, 0], [0, 255, 0], [0, 0, 255]]]], jnp.uint8)
+    np.testing.assert_allclose(
+        system._seen({}, image)[0, 0, :, 0], [0.299, 0.587, 0.114], rtol=1e-5
+    )
+
+
+def test_a_map_has_the_size_of_its_picture(trained):
+    system, state, frozen, _ = trained
+    predict = jax.jit(system.predict)
+    answer = lambda _, inputs, key: predict(state.variables(), frozen, inputs, key)  # noqa: E731
+    picture = np.asarray(batch()["image"][0])[:, :13]
+    labels = system.synthesize(answer, {"image": picture}, KEY)["labels"]
+    assert labels.shape == (SIDE, 13, 1) and labels.dtype == np.uint8 and labels.max() < 3
+
+
+def test_drawings_are_also_judged_in_black_and_white():
+    system = build(drawn=True)
+    assert set(system.frozen) == {"drawer"}
+    state, frozen = start(system)
+    given = {**batch(), "valid": jnp.ones(COUNT)}
+    metrics, drawn = jax.jit(system.eval_step)(state.variables(), frozen, given, KEY)
+    values = metrics.compute()
+    assert {"mean_iou", "binarised__mean_iou"} <= set(values)
+    assert "binarised__a__iou" not in values
+    drawing = system.drawer.apply(frozen["drawer"], given["image"].astype(jnp.float32) / 255)
+    apart = np.abs(drawn["seen"][..., :1] - 255 * np.asarray(drawing))
+    assert apart.max() <= 1
+
+
+def test_group_norm_keeps_no_statistics():
+    state = jax.eval_shape(build(norm="group").init, KEY)
+    assert state.model_state == {}
+    after, _ = jax.eval_shape(build(norm="group").train_step, state, {}, batch(), KEY)
+    assert after.model_state == {}
