@@ -1,11 +1,10 @@
 """Damaged label maps restored through a frozen SPADE image generator.
 
   python launch/train.py --config configs/mask_restoration.py
-      The demo: procedural street scenes of 64 x 128 px; an image generator, then coarse maps and
-      8x low resolution restored with all three losses. Steps take 0.8 to 1 second of one CPU core:
-      about 10 minutes on two idle cores, estimated from the steps.
+      The demo: procedural street scenes of 32 x 64 px; an image generator, then coarse maps and
+      8x low resolution restored with all three losses.
   python launch/train.py --config configs/mask_restoration.py:rows
-      The same with all four rows of losses of both tasks; about 30 minutes, estimated likewise.
+      The same with all four rows of losses of both tasks.
   python launch/train.py --config configs/mask_restoration.py:smoke
       Both kinds of phase for a few steps on tiny networks. A minute, nearly all of it compilation.
   python launch/train.py --config configs/mask_restoration.py:camvid --config.data_root DIR

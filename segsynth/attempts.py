@@ -7,7 +7,6 @@ networks, so that all tries are judged alike. A system with tables of its own
 """
 
 import functools
-import json
 import pathlib
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from segsynth import systems
 from segsynth.engine.run import Run
+from segsynth.engine.writers import read_jsonl
 from segsynth.papers.tries import Try, with_retries
 from segsynth.settings import configure
 from segsynth.system import Tabulating
@@ -96,12 +96,10 @@ def _alone(settings: dict, unit: str, seed: int, folder: pathlib.Path) -> dict[s
 
 def _seconds(settings: dict, unit: str, place: pathlib.Path) -> float | None:
     """Return the median time of a step, by the speeds that the training logged."""
-    file = place / unit / "metrics.jsonl"
-    if not file.is_file():
-        return None
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    run = Run(place, settings)
+    rows = read_jsonl(run.directory(unit).metrics)
     speeds = [row[_SPEED] for row in rows if row.get(_SPEED)]
-    examples = settings["phases"][unit]["train"]["global_batch"]
+    examples = run.settings(unit)["train"]["global_batch"]
     return examples / statistics.median(speeds) if speeds else None
 
 

@@ -93,7 +93,8 @@ def compare(
     asked = {"data.root": data_root, "eval.split": split, "eval.examples": examples}
     given = {key: value for key, value in asked.items() if value}
     given |= {key: _value(text) for key, text in (changes or {}).items()}
-    found = {phase: evaluated(opened, phase, given) for pair in pairs for phase in pair}
+    phases = dict.fromkeys(phase for pair in pairs for phase in pair)
+    found = {phase: evaluated(opened, phase, given) for phase in phases}
     judged = [x for first, second in pairs for x in _judge(found[first], found[second])]
     if not judged:
         raise UserError(f"the phases {pairs} have no measure in common that says what is better")

@@ -5,9 +5,8 @@ import dataclasses
 import functools
 import logging
 import os
-import pathlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -22,6 +21,9 @@ from segsynth.system import Adjustable, Answering, Offering, Predictor, Surveyin
 from segsynth.types import Frozen, PRNGKey, Variables
 
 log = logging.getLogger(__name__)
+
+#: Modalities that are read from a text file, and how.
+TEXT_FILES = {"landmarks": landmarks.read}
 
 
 def load(path: str | os.PathLike, *, phase: str = "", step: int | str = "newest") -> "Synthesizer":
@@ -153,16 +155,39 @@ class Synthesizer:
         return self._with(system=self.system.adjusted(chosen), made_with=made_with)
 
     def surveyed(
-        self, examples: Iterable[Mapping[str, Any]], mask_polarity: str = "white-hole"
+        self,
+        examples: Iterable[Mapping[str, Any]],
+        mask_polarity: str = "white-hole",
+        on_error: Literal["raise", "skip"] = "raise",
     ) -> "Synthesizer":
         """Return one for the pictures of one folder: what the system wants to know of all of them
         before it answers for any is found now. ``examples``: the keywords of each call.
+
+        Raises:
+          UserError: an input that cannot be read; with ``on_error`` "skip", only if none can.
         """
         if not isinstance(self.system, Surveying):
             return self
-        arrays = (self._arrays(self._given(example), mask_polarity) for example in examples)
-        found = self.system.survey(self._predict, arrays)
-        return self._with(_surveyed=found)
+        readable = self._readable(examples, mask_polarity, on_error)
+        return self._with(_surveyed=self.system.survey(self._predict, readable))
+
+    def _readable(
+        self, examples: Iterable[Mapping[str, Any]], polarity: str, on_error: str
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Yield the arrays of each example that can be read."""
+        some, last = False, None
+        for example in examples:
+            try:
+                arrays = self._arrays(self._given(example), polarity)
+            except UserError as error:
+                if on_error == "raise":
+                    raise
+                last = error
+            else:
+                some = True
+                yield arrays
+        if last is not None and not some:
+            raise last
 
     def _with(self, **attributes: Any) -> "Synthesizer":
         one = copy.copy(self)
@@ -201,7 +226,7 @@ class Synthesizer:
             flags = " and ".join(" or ".join(self.flags[name]) for name in lacking)
             raise UserError(f"{' and '.join(lacking)} not given; bring {flags}")
         given = {name: modalities.get(name).default for name in needed} | dict(inputs)
-        return {name: _beside(given, name) if name in _FILES else given[name] for name in given}
+        return given
 
     def _arrays(self, given: Mapping[str, Any], polarity: str) -> dict[str, np.ndarray]:
         return {name: self._to_array(name, given[name], polarity) for name in given}
@@ -246,8 +271,8 @@ def _to_array(
 ) -> np.ndarray:
     """Turn what a user gave for a modality into its array; ``choices`` instead of the table's."""
     modality = modalities.get(name)
-    if name in _FILES:
-        array = _FILES[name](value) if _is_path(value) else value
+    if name in TEXT_FILES:
+        array = TEXT_FILES[name](value) if _is_path(value) else value
         return np.asarray(array, modality.dtype)
     if not modality.spatial:
         known = modality.choices if choices is None else choices
@@ -310,21 +335,9 @@ def _number(modality: modalities.Modality, value: Any, choices: tuple[str, ...])
     return number
 
 
-def _beside(given: Mapping[str, Any], name: str) -> Any:
-    """Return the file of a folder that has the name of the picture."""
-    value, picture = given[name], given.get("image")
-    if not (_is_path(value) and _is_path(picture) and pathlib.Path(value).is_dir()):
-        return value
-    return pathlib.Path(value) / f"{pathlib.Path(picture).stem}.txt"
-
-
 @dataclasses.dataclass(frozen=True)
 class _Nothing:
     """What a system takes besides its inputs unless it says so."""
 
     optional: tuple[str, ...] = ()
     choices: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-
-
-#: Modalities that are read from a text file.
-_FILES = {"landmarks": landmarks.read}

@@ -3,7 +3,7 @@
 import json
 import logging
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from segsynth.data import modalities, pictures
 from segsynth.data.layouts.cityscapes import SUFFIXES
 from segsynth.engine.run import differences, plain, read_json, write_json
 from segsynth.errors import UserError
-from segsynth.predict import Synthesizer
+from segsynth.predict import TEXT_FILES, Synthesizer
 from segsynth.settings import unknown
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Job(NamedTuple):
         if not all(path.exists() for path in self.outputs.values()):
             return False
         made = min(path.stat().st_mtime_ns for path in self.outputs.values())
-        return all(file.stat().st_mtime_ns <= made for file in self.files)
+        return all(file.exists() and file.stat().st_mtime_ns <= made for file in self.files)
 
 
 def predict_files(
@@ -68,6 +68,7 @@ def predict_files(
     Args:
       synthesizer: the system.
       inputs: each input -> a file; or, all spatial ones alike, folders whose files share stems.
+        What is read from a text file, such as landmarks, is one for all or a folder, too.
       output: a PNG file, or a folder accordingly; what else a system answers in words, such as an
         SVG file, is written beside it.
       outputs: which of the system's outputs to write, ("all",) for all; the first by default.
@@ -87,7 +88,7 @@ def predict_files(
     jobs = every = list(_jobs(inputs, output, names))
     if palette and jobs:  # there are colours, or it says so before the work
         _palettes(synthesizer, jobs[0], palette)
-    folder = any(_is_folder(value) for value in inputs.values())
+    folder = any(pathlib.Path(inputs[name]).is_dir() for name in _spatial(inputs))
     if folder:
         made_with = {**synthesizer.made_with, **options, "inputs": _absolute(inputs)}
         _note_settings(output, {**made_with, "palette": palette, "outputs": names}, jobs)
@@ -97,7 +98,8 @@ def predict_files(
             log.info("%d of %d are there already", len(mine) - len(jobs), len(mine))
         if jobs:  # what was done before must not change how the rest is done
             polarity = options.get("mask_polarity", "white-hole")
-            synthesizer = synthesizer.surveyed((job.inputs for job in every), polarity)
+            examples = (job.inputs for job in every)
+            synthesizer = synthesizer.surveyed(examples, polarity, on_error)
     written, skipped = [], []
     for job in tqdm(jobs, unit="picture", disable=None if folder else True):
         try:
@@ -135,7 +137,7 @@ def _write(job: Job, answer: Mapping[str, Any], colours: Mapping[str, Any]) -> l
     first = next(iter(job.outputs.values()))
     texts = {first.with_suffix(f".{n}"): text for n, text in answer.items() if type(text) is str}
     for path, text in texts.items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     for name, path in job.outputs.items():
         pictures.write_png(path, answer[name], colours[name])
     return [*texts, *job.outputs.values()]
@@ -159,8 +161,13 @@ def _list(folder: pathlib.Path, jobs: Sequence[Job]) -> None:
 
 def _absolute(inputs: Mapping[str, str]) -> dict[str, str]:
     """Return where the inputs lie; those that are no files as they are."""
-    spatial = {name for name in inputs if modalities.get(name).spatial}
-    return {n: str(pathlib.Path(v).resolve()) if n in spatial else v for n, v in inputs.items()}
+    files = {*_spatial(inputs), *TEXT_FILES}
+    return {n: str(pathlib.Path(v).resolve()) if n in files else v for n, v in inputs.items()}
+
+
+def _spatial(inputs: Mapping[str, str]) -> list[str]:
+    """Return the inputs that are pictures or folders of some."""
+    return [name for name in inputs if modalities.get(name).spatial]
 
 
 def _answer(synthesizer: Synthesizer, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,14 +227,10 @@ def _note_settings(folder: pathlib.Path, settings: Mapping[str, Any], jobs: Sequ
         write_json(folder / MANIFEST, settings)
 
 
-def _is_folder(value: str) -> bool:
-    return pathlib.Path(value).is_dir()
-
-
 def _jobs(inputs: Mapping[str, str], output: pathlib.Path, names: Sequence[str]) -> Iterator[Job]:
     """Yield the inputs and the files of each example's answer."""
-    spatial = {k: pathlib.Path(v) for k, v in inputs.items() if modalities.get(k).spatial}
-    fixed = {k: v for k, v in inputs.items() if k not in spatial}
+    spatial = {name: pathlib.Path(inputs[name]) for name in _spatial(inputs)}
+    lead = next(iter(spatial), "")  # a call without any says what is not given
     folders = [name for name, path in spatial.items() if path.is_dir()]
     if not folders:
         if output.is_dir():
@@ -235,18 +238,17 @@ def _jobs(inputs: Mapping[str, str], output: pathlib.Path, names: Sequence[str])
         if output.suffix.lower() != ".png":
             raise UserError(f"--output {output} is no PNG file; give a name that ends in .png")
         others = {name: output.with_stem(f"{output.stem}-{name}") for name in names[1:]}
-        yield Job({**spatial, **fixed}, {names[0]: output, **others})
+        rest = _beside_pictures(inputs, spatial[lead].stem if lead else "")
+        yield Job({**spatial, **rest}, {names[0]: output, **others})
         return
-    lead = next(iter(spatial))
     if len(folders) != len(spatial):
         files = [name for name in spatial if name not in folders]
         raise UserError(
             f"--{folders[0]} is a folder and --{files[0]} is not; give files for all inputs or "
             "folders for all"
         )
-    for name, path in spatial.items():
-        if path.resolve() == output.resolve():
-            raise UserError(f"--output {output} is the folder of --{name}; give another one")
+    homes = {name: output / name if len(names) > 1 else output for name in names}
+    _check_apart(spatial, output, homes.values())
     listed = {name: _by_stem(path, SUFFIXES.get(name, "")) for name, path in spatial.items()}
     if not listed[lead]:
         kinds = ", ".join(pictures.SUFFIXES)
@@ -259,9 +261,30 @@ def _jobs(inputs: Mapping[str, str], output: pathlib.Path, names: Sequence[str])
                 "there"
             )
         found = {name: files[stem] for name, files in listed.items()}
-        homes = {name: output / name if len(names) > 1 else output for name in names}
         files = {name: home / f"{stem}.png" for name, home in homes.items()}
-        yield Job({**found, **fixed}, files, stem)
+        yield Job({**found, **_beside_pictures(inputs, stem)}, files, stem)
+
+
+def _check_apart(
+    spatial: Mapping[str, pathlib.Path], output: pathlib.Path, homes: Iterable[pathlib.Path]
+) -> None:
+    """Refuse answers that would replace what they are made from, or be answered for next time."""
+    for name, path in spatial.items():
+        if any(home.resolve().is_relative_to(path.resolve()) for home in homes):
+            raise UserError(
+                f"--output {output} is the folder of --{name}, or writes into it; give another one"
+            )
+
+
+def _beside_pictures(inputs: Mapping[str, str], stem: str) -> dict[str, Any]:
+    """Return the inputs of a picture that are none themselves; of a folder of text files, the one
+    with the picture's name.
+    """
+    rest = {name: value for name, value in inputs.items() if not modalities.get(name).spatial}
+    for name in [name for name in rest if name in TEXT_FILES]:
+        path = pathlib.Path(rest[name])
+        rest[name] = path / f"{stem}.txt" if path.is_dir() else path
+    return rest
 
 
 def _by_stem(folder: pathlib.Path, suffix: str) -> dict[str, pathlib.Path]:

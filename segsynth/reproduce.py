@@ -167,7 +167,9 @@ def _tried(
     owners = _owners(settings, units, share.count)
 
     def again(changed: dict, place: pathlib.Path, unit: str) -> dict[str, Any]:
-        if place != folder and owners[unit] == share.index:
+        # What has ended stays as it is, also where the sweep has been moved since.
+        ended = (place / unit / "finished.json").exists()
+        if place != folder and owners[unit] == share.index and not ended:
             train_and_evaluate(changed, place)
         return _wait(place, unit)
 
@@ -256,8 +258,16 @@ def _files(table: PaperTable, run: pathlib.Path) -> str:
 def _sha256(settings: Mapping[str, Any]) -> str:
     """Digest of what is computed: not of where the data and the workdir lie."""
     told = {key: value for key, value in settings.items() if key not in ("data_root", "run")}
-    told["data"] = {key: value for key, value in told.get("data", {}).items() if key != "root"}
+    told = {"data": {}, **_without_roots(told)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _without_roots(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_roots(value) if isinstance(value, Mapping) else value
+        for key, value in section.items()
+        if key != "root"
+    }
 
 
 def _data(settings: Mapping[str, Any], unit: str) -> Mapping[str, Any]:

@@ -1,8 +1,8 @@
 """What a system is: a value with pure functions. Nothing inherits from anything here.
 
 A *Predictor* answers (``predict``, ``eval_step``); a *System* also learns (``init``,
-``train_step``). Both are
-protocols: the loop in :mod:`segsynth.experiment` takes any object that has these functions.
+``train_step``). Both are protocols: the loop in :mod:`segsynth.experiment` takes any object that
+has these functions. The other protocols here are what a system may have besides.
 """
 
 import dataclasses
@@ -161,8 +161,8 @@ class Adjustable(Protocol):
 
     @property
     def options(self) -> Any:
-        """A dataclass of what is chosen: a field an option, whose ``metadata`` holds "help", one
-        line, and may hold "choices".
+        """A dataclass of what is chosen: a field an option, of type int, float, str, bool (a switch
+        that is off) or Literal (its values are the choices); ``metadata`` holds "help", one line.
         """
         ...
 
@@ -251,7 +251,7 @@ class Probing(Protocol):
     def check_frozen(self, frozen: Frozen) -> None:
         """Raise :class:`segsynth.errors.UserError` for weights that it cannot learn through.
 
-        Called once where a training begins, on values.
+        Called on values, where a phase begins or is resumed.
         """
         ...
 

@@ -66,6 +66,25 @@ def test_what_collapses_is_trained_again_and_shown(trained, tmp_path):
     assert len(trained) == count  # nothing is done twice
 
 
+def test_further_tries_that_have_ended_are_only_read(trained, tmp_path, monkeypatch):
+    """Where a sweep has been moved, their configs name judges that are elsewhere now."""
+    reproduce.reproduce(settings(), tmp_path / "there")
+    (tmp_path / "there").rename(tmp_path / "here")
+    asked = []
+    monkeypatch.setattr(reproduce, "train_and_evaluate", lambda _, folder: asked.append(folder))
+    reproduce.reproduce(settings(), tmp_path / "here")
+    assert asked == [tmp_path / "here/seed0"]
+
+
+def test_the_time_of_a_step_by_settings_that_all_rows_share(tmp_path):
+    shared = {"train": {"global_batch": 8}, "phases": {"row": {}}}
+    assert attempts._seconds(shared, "row", tmp_path) is None
+    (tmp_path / "row").mkdir()
+    line = json.dumps({"step": 1, "train/examples_per_second": 4.0})
+    (tmp_path / "row/metrics.jsonl").write_text(f'{line}\n{{"step": 2, "tra')  # torn by a kill
+    assert attempts._seconds(shared, "row", tmp_path) == 2.0
+
+
 def test_seeds_of_tries_are_not_those_of_other_runs(trained, tmp_path):
     reproduce.reproduce(settings(), tmp_path, seeds=2)
     assert sorted(s for s, phase, _ in trained if phase == "none_e2d1") == [0, 1, 2, 3, 4, 5]

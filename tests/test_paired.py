@@ -102,6 +102,9 @@ def test_pairs_are_those_of_the_table(monkeypatch, tmp_path):
     paired.compare(path, examples=-1, changes={"system.pool": "2", "data.source": "fivek"})
     changes = {"eval.examples": -1, "system.pool": 2, "data.source": "fivek"}
     assert asked == [("a", changes), ("b", changes)]
+    asked.clear()
+    paired.compare(path, [("a", "b"), ("a", "b")])
+    assert asked == [("a", {}), ("b", {})]  # each once
 
 
 def test_what_cannot_be_compared_is_one_line(monkeypatch, tmp_path):

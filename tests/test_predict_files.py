@@ -234,6 +234,9 @@ def test_folders_that_cannot_be_meant_are_refused(folders):
     inputs = {"image": str(folders / "images"), "coarse": str(folders / "coarse")}
     with pytest.raises(UserError, match="is the folder of --coarse"):
         predict_files.predict_files(synthesizer(), inputs, folders / "coarse")
+    with pytest.raises(UserError, match="of --image, or writes into it"):  # found there next time
+        predict_files.predict_files(synthesizer(), inputs, folders / "images/out")
+    assert not (folders / "images/out").exists()
     (folders / "none").mkdir()
     with pytest.raises(UserError, match="none holds no pictures"):
         empty = inputs | {"image": str(folders / "none")}

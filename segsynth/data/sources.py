@@ -140,13 +140,15 @@ def _streets(config: Any, part: dict[str, int]) -> Source:
 
 
 def _portraits(config: Any, part: dict[str, int]) -> Source:
+    from segsynth.data import guides
     from segsynth.data.worlds import portraits
 
     size = _required(config, "resolution")
     edited: dict[str, Any] = {"guide": config["guide"]} if config.get("guide") else {}
     if edited:
         rendered = (*portraits.Portraits.provides, "guide", "counterfactual")
-        edited["provides"] = (*rendered, "attribute") if "," in config["guide"] else rendered
+        several = len(guides.names(config["guide"])) > 1
+        edited["provides"] = (*rendered, "attribute") if several else rendered
     return _with_options(
         functools.partial(portraits.Portraits, size=size, **edited, **part), config
     )

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import pathlib
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -172,7 +173,8 @@ def read_json(path: pathlib.Path) -> Any:
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Write a JSON file whole or not at all; a number that is none becomes ``null``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    # By chance: the hosts of a sweep write the same files, and would take away each other's.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     temporary.write_text(json.dumps(_legal(value), indent=2, allow_nan=False) + "\n")
     temporary.replace(path)
 

@@ -18,11 +18,11 @@ from segsynth.errors import UserError
 from segsynth.pretrained import loading
 from segsynth.pretrained.clip import Clip, clip_pixels
 from segsynth.pretrained.clip_tokenizer import load_tokenizer, standin_tokenizer
-from segsynth.pretrained.inception import Inception, fid_pixels
+from segsynth.pretrained.inception import Inception
 
 Network = Literal["published", "standin"]
 
-_TAP, _POOLED = "Mixed_6b", "avgpool"
+_TAP = "Mixed_6b"
 #: Sides below this leave no cell at Mixed_6b.
 _SMALLEST_SIDE = 43
 
@@ -121,37 +121,6 @@ class MeaningFeatures:
     def described(self) -> loading.Loaded:
         """Which weights these are, for the names of figures; without the weights."""
         return _described("clip_vit_b32", self.network)
-
-
-@dataclasses.dataclass(frozen=True)
-class StyleFeatures:
-    """What sets of drawings are compared by: the Inception network of the Fréchet distance.
-
-    Attributes:
-        network: "published" for ``pretrained:inception_fid``, "standin" for its stand-in.
-
-    """
-
-    network: Network = "published"
-
-    @property
-    def module(self) -> Inception:
-        """The linen module."""
-        return _module("inception_fid", self.network)
-
-    @property
-    def described(self) -> loading.Loaded:
-        """Which weights these are, for the names of figures; without the weights."""
-        return _described("inception_fid", self.network)
-
-    def init(self, key: Array) -> Any:
-        """Return its variables, for their shapes."""
-        return self.module.init(key, jnp.zeros((1, 75, 75, 3)))
-
-    def __call__(self, variables: Any, pictures: Float[Array, "b h w c"]) -> Float[Array, "b f"]:
-        """Return the features of pictures, rounded to the levels of a file first."""
-        pixels = fid_pixels(2 * _rgb(pictures) - 1)
-        return self.module.apply(variables, pixels, (_POOLED,))[_POOLED]
 
 
 def _described(name: str, network: Network) -> loading.Loaded:

@@ -29,8 +29,8 @@ class SetFeatures:
     capacity: int = 1000
 
     @property
-    def loaded(self) -> loading.Loaded:
-        """What the weights are, without them; tells under which names figures appear."""
+    def described(self) -> loading.Loaded:
+        """Which weights these are, for the names of figures; without the weights."""
         return loading.describe(_REFERENCES[self.network])
 
     def init(self, key: Array) -> Any:
@@ -38,9 +38,14 @@ class SetFeatures:
         return self._module.init(key, jnp.zeros((1, 75, 75, 3)))
 
     def __call__(
-        self, variables: Any, pictures: UInt8[Array, "b h w 3"]
+        self, variables: Any, pictures: UInt8[Array, "b h w c"]
     ) -> Float[Array, "b features"]:
-        """Return features; in full float32 on every device, as published distances are computed."""
+        """Return features; in full float32 on every device, as published distances are computed.
+
+        Pictures of one plane are grey.
+        """
+        if pictures.shape[-1] == 1:
+            pictures = jnp.repeat(pictures, 3, axis=-1)
         with jax.default_matmul_precision("highest"):
             return self._module.apply(variables, fid_pixels(pictures), taps=(_TAP,))[_TAP]
 

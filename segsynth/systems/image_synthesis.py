@@ -252,7 +252,7 @@ class ImageSynthesis:
         if self.distances.network:
             features = functools.partial(self.distances, frozen["inception"])
             shown = {"": made}, batch["image"], batch["valid"]
-            network, capacity = self.distances.loaded, self.distances.capacity
+            network, capacity = self.distances.described, self.distances.capacity
             scores |= set_scores(features, network, *shown, capacity)
         pictures = {
             "labels": batch["labels"].astype(jnp.int32),

@@ -130,6 +130,7 @@ def test_any_devices_agree_with_one(light, monkeypatch, mesh):
     _close(scalars, rows)
     _close(many.params, one.params)
     _close(many.ema, one.ema)
+    _close(many.model_state, one.model_state)  # running statistics are those of the whole batch
     _close(many.opt_state, one.opt_state)  # its first moments are the gradients
     leaves = jax.tree.leaves(many.params)
     sharded = [x for x in leaves if x.addressable_shards[0].data.size < x.size]

@@ -154,7 +154,7 @@ def test_a_source_with_made_labels(tmp_path):
 
 
 def test_targets_on_real_labels(test_data):
-    """The spec's targets for Cityscapes, mean over pictures; these streets are others."""
+    """What Cityscapes' coarse labels have, mean over pictures; these streets are others."""
     source = camvid(test_data / "street_camvid")
     picked = range(0, 170, 6)
     recall = np.full((len(picked), 11), np.nan)

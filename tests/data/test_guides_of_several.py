@@ -46,6 +46,10 @@ def test_each_portrait_has_one_of_them():
         assert after.label(NAMES[place]) != before
 
 
+def test_a_comma_alone_makes_no_second_one():
+    assert "attribute" not in sources.build({**config(), "guide": "Smiling,"}, "train").provides
+
+
 @dataclasses.dataclass(frozen=True)
 class Faces:
     """Faces whose parts are lips above and eyes below."""

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import pathlib
 
 import flax.linen as nn
 import jax
@@ -12,7 +13,7 @@ import pytest
 
 from segsynth.engine import references, sharding
 from segsynth.engine.checkpoints import Checkpoints
-from segsynth.engine.run import FREE, Run
+from segsynth.engine.run import FREE, Run, write_json
 from segsynth.errors import UserError
 from segsynth.system import FrozenSpec, TrainState
 
@@ -288,3 +289,17 @@ def test_a_trained_phase_is_read_at_the_step_asked_for(run, step, seed):
     np.testing.assert_array_equal(
         variables["params"]["net"]["kernel"], states[seed].ema["net"]["kernel"]
     )
+
+
+def test_hosts_that_write_one_file_at_once_do_not_meet(tmp_path, monkeypatch):
+    real, others = pathlib.Path.replace, [{"host": 1}]
+
+    def replace(self, target):
+        if others:  # another one writes all of it in between
+            write_json(tmp_path / "config.json", others.pop())
+        return real(self, target)
+
+    monkeypatch.setattr(pathlib.Path, "replace", replace)
+    write_json(tmp_path / "config.json", {"host": 0})
+    assert json.loads((tmp_path / "config.json").read_text()) == {"host": 0}
+    assert [file.name for file in tmp_path.iterdir()] == ["config.json"]

@@ -103,8 +103,13 @@ def test_hatching_follows_darkness_and_outlines_do_not_count():
     labels = squares()
     flat = jnp.where((labels == 1)[..., None], 0.2, 0.8) * jnp.ones(3)[None, None, None]
     beside = np.asarray(near(borders(labels).all, 1.0))
-    with_outlines = readability.shading(drawn(beside), flat, labels)
-    assert np.isfinite(with_outlines[0])
+    lit = jnp.where(beside[..., None], 1.0, flat)  # another photograph at the outlines alone
+    counted, passed_over = (
+        [float(readability.shading(drawn(beside), photo, *more)[0]) for photo in (flat, lit)]
+        for more in ((), (labels,))
+    )
+    assert abs(counted[0] - counted[1]) > 0.1
+    assert passed_over[0] == pytest.approx(passed_over[1], abs=1e-6)
 
 
 def test_depth_up_to_scale_and_shift():

@@ -29,7 +29,7 @@ def batch(seed, shift):
 @pytest.fixture(scope="module")
 def computed():
     """Two batches, the last example of the second one being padding."""
-    network, total = SetFeatures(network="standin").loaded, None
+    network, total = SetFeatures(network="standin").described, None
     for step in range(2):
         made = {"near": batch(step + 2, 10), "far": batch(step + 4, 90), "": batch(step, 0)}
         valid = jnp.ones(COUNT).at[-1].set(1.0 - step)

@@ -13,6 +13,7 @@ from segsynth import systems
 from segsynth.errors import UserError
 from segsynth.networks.planes import edge_plane, label_planes, to_bytes, to_unit
 from segsynth.networks.statistics import running_mean
+from segsynth.systems.image_synthesis import Weights
 
 SIDE, CLASSES, COUNT = 32, 3, 4
 TINY = {
@@ -49,6 +50,12 @@ def started():
 
 def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def longest_step(before, after):
+    return max(
+        jax.tree.leaves(jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), before, after))
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,6 +140,9 @@ def test_the_step_is_the_published_order_of_play(started, order):
     state = state.replace(model_state={**state.model_state, "calibration": counted})
     after, scalars = jax.jit(system.train_step)(state, {}, given, jax.random.key(0))
     assert int(after.model_state["calibration"]["batches"]) == 0
+    # Adam's first step is as long as its rate: that of the generator is a quarter of the other.
+    for name, rate in (("generator", 1e-4), ("discriminator", 4e-4)):
+        assert longest_step(state.params[name], after.params[name]) == pytest.approx(rate, rel=0.01)
 
     planes, real = planes_of(given), to_unit(jnp.asarray(given["image"]))
     g_stats = state.model_state["generator"]["batch_stats"]
@@ -175,6 +185,7 @@ def test_the_step_is_the_published_order_of_play(started, order):
 def test_only_what_has_a_weight_is_computed(started):
     system, state = started
     assert system.frozen == {} and set(build(loss={}).frozen) == {"vgg"}
+    assert build(loss={}).weights == Weights(features=10.0, vgg=10.0, l1=0.0)  # SPADE's
     without = build(loss={"vgg": 0.0, "features": 0.0})
     _, scalars = jax.eval_shape(without.train_step, state, {}, batch(), jax.random.key(0))
     assert set(scalars) == {"loss", "adversarial", "discriminator"}
@@ -182,6 +193,8 @@ def test_only_what_has_a_weight_is_computed(started):
 
 def test_statistics_are_the_mean_over_the_batches_of_a_calibration(started):
     system, state = started
+    still = jax.tree.map(jnp.zeros_like, state.params)  # it is the averages that are estimated for
+    state = state.replace(params=still)
     calibrate = jax.jit(system.calibrate)
     batches = [batch(seed) for seed in range(3)]
     found = state

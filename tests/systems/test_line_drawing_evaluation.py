@@ -10,7 +10,8 @@ from segsynth.metrics import readability
 from segsynth.metrics.kernel_distance import kernel_distance
 from segsynth.metrics.names import name_of
 from segsynth.pretrained import loading
-from segsynth.pretrained.drawing_features import MeaningFeatures, StyleFeatures
+from segsynth.pretrained.drawing_features import MeaningFeatures
+from segsynth.pretrained.set_features import SetFeatures
 from segsynth.systems.line_drawing import evaluation
 
 KEY = jax.random.key(0)
@@ -128,16 +129,17 @@ def test_a_clip_score_comes_with_its_controls():
 def test_the_style_is_that_of_the_real_drawings():
     """Through features that are known: a picture's mean and its square."""
 
-    class Known(StyleFeatures):
+    class Known(SetFeatures):
         def __call__(self, _, pictures):
-            shade = pictures.mean((1, 2, 3))
+            shade = pictures.mean((1, 2, 3)) / 255
             return jnp.stack([shade, shade**2], axis=-1)
 
     real = jnp.linspace(0, 1, 6)[:, None, None, None] * jnp.ones((6, 4, 4, 1))
 
     def distance(made):
-        style, valid = Known("standin"), jnp.asarray([1.0, 1, 1, 1, 1, 0])
-        found = evaluation.style_values(style, None, (real, made), valid, 16)
+        style = Known(network="standin", capacity=16)
+        valid = jnp.asarray([1.0, 1, 1, 1, 1, 0])
+        found = evaluation.style_values(style, None, (real, made), valid)
         return {name_of(name): float(metric.compute()) for name, metric in found.items()}
 
     far, near = distance(jnp.zeros_like(real)), distance(real)
@@ -153,7 +155,7 @@ def test_a_distance_of_style_has_a_network_of_its_own():
     system = build(judged_by=["style"], style={"network": "standin"}, **LIGHT)
     assert "style" in system.frozen and "style" not in build(**LIGHT).frozen
     variables = jax.eval_shape(system.frozen["style"].init, KEY)
-    found = jax.eval_shape(system.style, variables, jnp.zeros((2, 32, 32, 1)))
+    found = jax.eval_shape(system.style, variables, jnp.zeros((2, 32, 32, 1), jnp.uint8))
     assert found.shape == (2, 256)
 
 

@@ -195,6 +195,8 @@ def test_a_map_of_any_size_is_padded_and_cut(user):
         ("holes", "as_class0", 255, "the map holds 255; expected labels 0 to 3, and 0 where"),
         ("holes", "as_class0", 4, "the map holds 4; expected labels 0 to 3"),
         ("holes", "extra_channel", 4, "labels 0 to 3, and 255 where there is none"),
+        ("sr8", "extra_channel", 255, "the map holds 255; expected labels 0 to 3$"),
+        ("noisy", "extra_channel", 255, "the map holds 255; expected labels 0 to 3$"),
     ],
 )
 def test_a_label_that_is_no_class_is_refused(task, unknown, value, message):

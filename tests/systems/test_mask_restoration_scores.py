@@ -1,11 +1,15 @@
 """Scores of restored maps against loops in NumPy, and the table."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from restoration import build
+from restoration import CLASSES, COUNT, ROWS, SIDE, build, scenes
 
 from segsynth.metrics.restoration import Restored, among, mask_scores, picture_scores
+from segsynth.systems.mask_restoration.frozen_generator import FrozenGenerator
 from segsynth.systems.mask_restoration.table import table
 
 #: Numbers of seven classes among the three that a benchmark evaluates.
@@ -120,6 +124,64 @@ def test_pictures_are_compared_with_the_photograph_and_with_the_synthesis():
     assert found["none__image_l1"] == pytest.approx(0.5)
     assert found["none__synthesis_l1"] == pytest.approx(0.3, rel=1e-4)
     assert found["synthesis__synthesis_l1"] == 0.0 and found["synthesis__image_ssim"] < 1
+
+
+class Painter(FrozenGenerator):
+    """Gives each plane a colour."""
+
+    def __call__(self, variables, planes, instance=None):
+        return jnp.tanh(planes @ variables)
+
+
+@functools.cache
+def judge():
+    """Return the compiled evaluation of a restorer that answers what it is given."""
+    system = build(task="coarse", loss=ROWS["ce_l1"])
+    object.__setattr__(system, "generator", Painter(system.generator.module))
+
+    def metrics(logits, colours, batch):
+        object.__setattr__(system, "_logits", lambda *_: logits)
+        return system.eval_step({}, {"generator": colours}, batch, jax.random.key(0))[0]
+
+    return jax.jit(metrics)
+
+
+def evaluated(logits):
+    """Return the metrics of these answers, and the colours of the generator."""
+    colours = jax.random.normal(jax.random.key(1), (CLASSES, 3))
+    batch = {**scenes(), "valid": jnp.ones(COUNT)}
+    found = judge()(logits, colours, batch).compute()
+    return {name: float(value) for name, value in found.items()}, colours
+
+
+def test_each_row_is_judged_by_the_picture_of_its_own_map():
+    """Hard planes for ``restored``, soft ones beside it, the true map for ``synthesis``."""
+    batch, truth = scenes(), scenes()["labels"][..., 0]
+    answer = jnp.where(jnp.arange(SIDE) < 8, 0, truth)
+    logits = 2.0 * jax.nn.one_hot(answer, CLASSES)
+    found, colours = evaluated(logits)
+    coarse = batch["coarse"][..., 0]
+    planes = {
+        name: jax.nn.one_hot(x, CLASSES) for name, x in (("none", coarse), ("restored", answer))
+    }
+    planes |= {"restored_soft": jax.nn.softmax(logits), "synthesis": jax.nn.one_hot(truth, CLASSES)}
+    photo = batch["image"] / 127.5 - 1
+    for name, each in planes.items():
+        made = jnp.tanh(each @ colours)
+        distance = float(jnp.abs(made - photo).mean())
+        assert found[f"{name}__image_l1"] == pytest.approx(distance, rel=1e-4), name
+        away = float(jnp.abs(made - jnp.tanh(planes["synthesis"] @ colours)).mean())
+        assert found[f"{name}__synthesis_l1"] == pytest.approx(away, rel=1e-4, abs=1e-7), name
+    for name, labels in (("none", coarse), ("restored", answer)):
+        right = float((labels == truth).mean())
+        assert found[f"{name}__accuracy"] == pytest.approx(right, rel=1e-6) and right < 1
+
+
+def test_a_perfect_map_makes_the_picture_of_the_synthesis():
+    truth = scenes()["labels"][..., 0]
+    found, _ = evaluated(jax.nn.one_hot(truth, CLASSES))
+    assert found["restored__synthesis_l1"] == 0.0 and found["restored__accuracy"] == 1.0
+    assert found["restored_soft__synthesis_l1"] > 0.01
 
 
 def test_the_table_has_the_rows_and_columns_that_were_measured():

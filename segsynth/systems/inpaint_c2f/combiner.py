@@ -1,5 +1,4 @@
-"""The guidance combiner: corrects a lower level's result before it enters the next level (spec
-decision 5).
+"""The guidance combiner: corrects a lower level's result before it enters the next level.
 
 The paper says only that the combiner "corrects the previous stage's result for consistency"; see
 docs/inpaint_c2f.md.

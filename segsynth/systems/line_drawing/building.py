@@ -7,16 +7,13 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
+from segsynth.errors import UserError
 from segsynth.networks.geometry_head import GeometryHead
 from segsynth.networks.patch_discriminator import PatchDiscriminator
 from segsynth.networks.resnet_generator import ResnetGenerator
 from segsynth.networks.segmentation_unet import SegmentationUNet
-from segsynth.pretrained.drawing_features import (
-    MeaningFeatures,
-    Network,
-    ShapeFeatures,
-    StyleFeatures,
-)
+from segsynth.pretrained.drawing_features import MeaningFeatures, Network, ShapeFeatures
+from segsynth.pretrained.set_features import SetFeatures
 from segsynth.settings import configure
 from segsynth.systems.line_drawing.losses import GeometryLoss, MeaningLoss, Weights
 from segsynth.systems.line_drawing.networks import Networks
@@ -97,10 +94,12 @@ def _meaning(settings: Section) -> tuple[MeaningFeatures, dict[str, Any]]:
     return configure(made, settings, "system.clip")
 
 
-def style(settings: Section, used: bool) -> dict[str, Any]:
-    """Return what compares sets of drawings, None unless used, and for how many examples."""
-
-    def made(*, network: Network = "published", capacity: int = 2048) -> dict[str, Any]:
-        return {"style": StyleFeatures(network) if used else None, "capacity": capacity}
-
-    return configure(made, settings, "system.style")
+def style(settings: Section) -> SetFeatures:
+    """Return what compares sets of drawings."""
+    made = configure(SetFeatures, {"network": "published", **settings}, "system.style")
+    if not made.network:
+        raise UserError(
+            "system.judged_by names style, and system.style.network is empty; set it to published "
+            "or standin, or take style out"
+        )
+    return made

@@ -18,7 +18,8 @@ from segsynth.metrics.clip_score import (
     clip_scores,
 )
 from segsynth.metrics.kernel_distance import kernel_scores
-from segsynth.pretrained.drawing_features import MeaningFeatures, StyleFeatures
+from segsynth.pretrained.drawing_features import MeaningFeatures
+from segsynth.pretrained.set_features import SetFeatures
 from segsynth.systems.line_drawing import losses
 from segsynth.systems.line_drawing.networks import Variables
 from segsynth.systems.line_drawing.objective import Examples, Objective
@@ -139,21 +140,20 @@ def clip_values(
 
 
 def style_values(
-    style: StyleFeatures,
+    style: SetFeatures,
     variables: Any,
     drawings: tuple[Array, Array],
     valid: Float[Array, " b"],
-    capacity: int,
 ) -> Metrics:
     """Return the kernel distance of made drawings from real ones, and its deviation over subsets.
 
     Args:
         style: the features.
         variables: of them.
-        drawings: real ones, and made ones.
+        drawings: real ones, and made ones, in [0, 1]; rounded to the levels of a file first.
         valid: whether an example counts.
-        capacity: the most examples that an evaluation may have.
 
     """
-    real, made = (style(variables, x) for x in drawings)
-    return kernel_scores("kid", style.described, real, made, valid, capacity)
+    levels = (jnp.round(jnp.clip(x, 0, 1) * 255).astype(jnp.uint8) for x in drawings)
+    real, made = (style(variables, x) for x in levels)
+    return kernel_scores("kid", style.described, real, made, valid, style.capacity)

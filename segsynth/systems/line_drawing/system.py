@@ -24,7 +24,7 @@ from jaxtyping import Float, UInt8
 from segsynth.engine.optimizers import update_ema
 from segsynth.errors import UserError
 from segsynth.metrics.clip_score import FIVEK_SUBJECTS
-from segsynth.pretrained.drawing_features import StyleFeatures
+from segsynth.pretrained.set_features import SetFeatures
 from segsynth.settings import configure, merge
 from segsynth.system import CompiledPredict, FrozenSpec, TrainState
 from segsynth.systems.line_drawing import any_size, building, evaluation, pool
@@ -54,8 +54,7 @@ class LineDrawing:
     judged_by: tuple[str, ...] = ()
     subjects: tuple[tuple[str, str], ...] = ()
     things: tuple[int, ...] = ()
-    style: StyleFeatures | None = None
-    capacity: int = 0
+    style: SetFeatures | None = None
     manner: Manner = Manner()
 
     inputs = ("image",)
@@ -125,7 +124,7 @@ class LineDrawing:
             judged_by=tuple(judged_by),
             subjects=tuple(words),
             things=tuple(things),
-            **building.style(style or {}, "style" in judged_by),
+            style=building.style(style or {}) if "style" in judged_by else None,
         )
 
     @property
@@ -279,9 +278,7 @@ class LineDrawing:
             )
         if self.style is not None:
             pair = (examples.drawing, drawing)
-            scores |= evaluation.style_values(
-                self.style, frozen["style"], pair, valid, self.capacity
-            )
+            scores |= evaluation.style_values(self.style, frozen["style"], pair, valid)
         drawn = {"photo": batch["image"], "restored": to_bytes(restored)}
         drawn["drawing"] = jnp.repeat(to_bytes(drawing), 3, axis=-1)
         if examples.labels is not None:

@@ -69,15 +69,17 @@ def _small(system: Any) -> tuple[int, int] | None:
 
 
 def _check(system: Any, labels: np.ndarray) -> None:
-    legal = labels < system.classes
-    if system.restorer.unknown == "extra_channel":
-        legal |= labels == NONE
+    legal, none = labels < system.classes, _missing(system)
+    if none is not None:
+        legal |= labels == none
     if not legal.all():
-        raise UserError(
-            f"the map holds {labels[~legal].flat[0]}; expected labels 0 to {system.classes - 1}, "
-            f"and {_missing(system)} where there is none"
-        )
+        gaps = "" if none is None else f", and {none} where there is none"
+        legal_ones = f"labels 0 to {system.classes - 1}{gaps}"
+        raise UserError(f"the map holds {labels[~legal].flat[0]}; expected {legal_ones}")
 
 
-def _missing(system: Any) -> int:
+def _missing(system: Any) -> int | None:
+    """Return what stands where a map has no label; None for a task whose maps have no gaps."""
+    if not system.task.gaps:
+        return None
     return NONE if system.restorer.unknown == "extra_channel" else system.task.unlabelled

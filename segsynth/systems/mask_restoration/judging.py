@@ -83,7 +83,7 @@ def distances(
         return {}
     of = functools.partial(features, frozen["inception"])
     shown = made, batch["image"], batch["valid"]
-    return set_scores(of, features.loaded, *shown, features.capacity)
+    return set_scores(of, features.described, *shown, features.capacity)
 
 
 def certainty(share: Float[Array, "b h w"]) -> UInt8[Array, "b h w"]:

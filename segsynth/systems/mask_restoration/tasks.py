@@ -57,6 +57,11 @@ class Task:
         only = self.kinds[0] if len(self.kinds) == 1 else None
         return only if isinstance(only, LowResolution) else None
 
+    @property
+    def gaps(self) -> bool:
+        """Whether a damaged map may have pixels without a label."""
+        return self.low_resolution is None and any(kind.certain for kind in self.kinds)
+
     def damage(self, batch: Batch, key: PRNGKey) -> tuple[Damaged, Int[Array, " b"]]:
         """Return the damaged maps of a batch, and which kind each example got."""
         draw_key, key = jax.random.split(key)
