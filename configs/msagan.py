@@ -10,15 +10,16 @@ r"""Face attribute editing with guide masks: two judges, then the editor.
   python launch/train.py --config configs/msagan.py:celebamask --config.data_root DIR
       CelebAMask-HQ at 128 px, the published networks, losses and schedule, ResNet50 as judge. For
       accelerators; not run by us.
+  python launch/train.py --config configs/msagan.py:several
+      Mouths and glasses by one model, at the scale of the demo. Not trained by us.
   python launch/train.py --config configs/msagan.py:table
       The paper's 16 models at the demo's scale, for launch/reproduce.py --paper msagan; each takes
       as long as the demo's.
 
 Another attribute has its name in two places: --config.attributes="('Smiling',)"
---config.data.guide=Smiling. Several are edited by one model, one at a time; the preset "several"
-shows how, and is not trained by us. A step of an editor's
-phase takes --config.batch times --config.n_critic + 1 examples, as each update of either player has
-a batch of its own; --config.steps of them are made.
+--config.data.guide=Smiling. A step of an editor's phase takes --config.batch times
+--config.n_critic + 1 examples, as each update of either player has a batch of its own;
+--config.steps of them are made.
 """
 
 from ml_collections import ConfigDict

@@ -122,7 +122,11 @@ def test_a_restored_state_continues_bit_exactly(learner, tmp_path):
     _same(learner.one.step(restored, 2), learner.one.step(state, 2))
 
 
-@pytest.mark.parametrize("mesh", [{"data": 8}, {"data": 2, "fsdp": 4}], ids=["data8", "fsdp4"])
+@pytest.mark.parametrize(
+    "mesh",
+    [pytest.param({"data": 8}, marks=pytest.mark.slow), {"data": 2, "fsdp": 4}],
+    ids=["data8", "fsdp4"],  # the second one splits batches and parameters
+)
 def test_any_devices_agree_with_one(light, monkeypatch, mesh):
     monkeypatch.setattr(sharding, "MIN_SHARDED_ELEMENTS", 64)
     one, rows = light.one.run(2)

@@ -230,8 +230,8 @@ def test_write_is_atomic_and_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_unwritable_arrays_and_places_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"uint8\[2, 2, 4\] as PNG"):
-        pictures.write_png(tmp_path / "a.png", np.zeros((2, 2, 4), np.uint8))
+    with pytest.raises(UserError, match=r"uint8\[2, 2, 5\] as PNG"):
+        pictures.write_png(tmp_path / "a.png", np.zeros((2, 2, 5), np.uint8))
     with pytest.raises(UserError, match=r"Cannot write int32"):
         pictures.write_png(tmp_path / "a.png", np.full((2, 2, 1), -1, np.int32))
     with pytest.raises(UserError, match="no folder"):
