@@ -1,10 +1,9 @@
 """Photographs from label maps by SPADE.
 
   python launch/train.py --config configs/image_synthesis.py
-      The demo: procedural street scenes of 64 x 128 px. 600 steps of about 1 second of one CPU
-      core each: 6 to 8 minutes on two idle cores, estimated from the steps.
+      The demo: procedural street scenes of 64 x 128 px.
   python launch/train.py --config configs/image_synthesis.py:smoke
-      A few steps of tiny networks. About a minute, nearly all of it compilation.
+      A few steps of tiny networks, nearly all of it compilation.
   python launch/train.py --config configs/image_synthesis.py:camvid --config.data_root DIR
       Frames of CamVid (DIR/images, labels, train.txt, val.txt) at 96 x 128 px, its 12 labels.
   python launch/train.py --config configs/image_synthesis.py:cityscapes --config.data_root DIR

@@ -1,10 +1,10 @@
 """Line drawings of photographs that keep depth, meaning and segments.
 
   python launch/train.py --config configs/line_drawing.py
-      The demo: procedural scenes of 32 px and contour drawings of other scenes. Some ten minutes
-      on two idle cores, by what a step costs (0.3 s of a core).
+      The demo: procedural scenes of 32 px and contour drawings of other scenes. Not trained to its
+      end by us.
   python launch/train.py --config configs/line_drawing.py:smoke
-      Every phase for a few steps on tiny networks. A minute of a core, mostly compilation.
+      Every phase for a few steps on tiny networks, mostly compilation.
   python launch/train.py --config configs/line_drawing.py:photos --config.data_root DIR \
       --config.drawings_root DIR2
       Any folder of pictures at 96 px, and contours that people drew: the tree of BSDS 500

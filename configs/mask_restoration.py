@@ -2,11 +2,11 @@
 
   python launch/train.py --config configs/mask_restoration.py
       The demo: procedural street scenes of 32 x 64 px; an image generator, then coarse maps and
-      8x low resolution restored with all three losses.
+      8x low resolution restored with all three losses. Not trained to its end by us.
   python launch/train.py --config configs/mask_restoration.py:rows
       The same with all four rows of losses of both tasks.
   python launch/train.py --config configs/mask_restoration.py:smoke
-      Both kinds of phase for a few steps on tiny networks. A minute, nearly all of it compilation.
+      Both kinds of phase for a few steps on tiny networks, nearly all of it compilation.
   python launch/train.py --config configs/mask_restoration.py:camvid --config.data_root DIR
       The demo's phases on frames of CamVid at 96 x 128 px (DIR/images, labels, train.txt, val.txt);
       coarse maps are made from the fine ones.

@@ -4,7 +4,7 @@ r"""Face attribute editing with guide masks: two judges, then the editor.
       The demo: procedural faces of 32 px, their mouths opened and closed. 7 minutes, two of them
       side by side on two CPU cores.
   python launch/train.py --config configs/msagan.py:smoke
-      A few steps of tiny networks. A minute, nearly all of it compilation.
+      A few steps of tiny networks, nearly all of it compilation.
   python launch/train.py --config configs/msagan.py:faces --config.data_root DIR
       Face Synthetics (DIR/aligned256, aligned256_seg, list_attr.txt) at 64 px.
   python launch/train.py --config configs/msagan.py:celebamask --config.data_root DIR

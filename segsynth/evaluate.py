@@ -224,11 +224,22 @@ def _judge(system, settings, weights, plan, *, seed, record, folder) -> dict[str
         write_json(file, record)  # makes the folder
         pictures.write_png(file.with_suffix(".png"), images.grid(drawn))
         log.info("%s step %d, n = %d", record["phase"], record["step"], record["n"])
-        log.info("%s\n", report(system, metrics))
-        for line in on_weights(metrics, record["frozen"]):
-            log.info("%s", line)
+        log.info("%s", described(system, metrics, record["frozen"]))
         log.info("wrote %s and the grid beside it", file)
     return record
+
+
+def described(
+    system: Predictor, metrics: Mapping[str, float], frozen: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Return the table of an evaluation, and below it what is not of published weights.
+
+    Args:
+      system: whose metrics these are.
+      metrics: figures by name.
+      frozen: the record of each frozen network; "reference" is read.
+    """
+    return "\n\n".join([report(system, metrics), *on_weights(metrics, frozen)])
 
 
 def on_weights(metrics: Iterable[str], frozen: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -28,9 +28,8 @@ from segsynth.engine.checkpoints import Checkpoints
 from segsynth.engine.progress import Meter, Progress
 from segsynth.engine.run import Run, plain, write_json
 from segsynth.engine.stopping import StopRequest
-from segsynth.engine.tables import report
 from segsynth.errors import UserError
-from segsynth.evaluate import Evaluator, evaluation_key
+from segsynth.evaluate import Evaluator, described, evaluation_key
 from segsynth.system import Calibrating, Diagnosable, Exporter, Probing, System, TrainState
 from segsynth.types import Frozen, PRNGKey
 
@@ -82,7 +81,10 @@ def train_and_evaluate(
             results[name] = finished
     if jax.process_index() == 0:
         built = {name: systems.build(run.settings(name)["system"]) for name in run.phases}
-        tables = {name: report(built[name], results[name]["metrics"]) for name in run.phases}
+        tables = {
+            name: described(built[name], results[name]["metrics"], run.directory(name).frozen())
+            for name in run.phases
+        }
         last = run.phases[-1]
         model_card.write(run, results, tables, built[last].inputs)
         log.info("results of %s\n%s", last, tables[last])

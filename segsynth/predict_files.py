@@ -92,10 +92,7 @@ def predict_files(
     if folder:
         made_with = {**synthesizer.made_with, **options, "inputs": _absolute(inputs)}
         _note_settings(output, {**made_with, "palette": palette, "outputs": names}, jobs)
-        mine = jobs[jax.process_index() :: jax.process_count()]
-        jobs = [job for job in mine if not job.is_done]
-        if len(jobs) < len(mine):
-            log.info("%d of %d are there already", len(mine) - len(jobs), len(mine))
+        jobs = _remaining(jobs)
         if jobs:  # what was done before must not change how the rest is done
             polarity = options.get("mask_polarity", "white-hole")
             examples = (job.inputs for job in every)
@@ -118,6 +115,15 @@ def predict_files(
     if skipped:
         raise UserError(f"{len(skipped)} of {len(jobs)} pictures were skipped, first: {skipped[0]}")
     return written
+
+
+def _remaining(jobs: Sequence[Job]) -> list[Job]:
+    """Return what this process has still to do."""
+    mine = jobs[jax.process_index() :: jax.process_count()]
+    left = [job for job in mine if not job.is_done]
+    if len(left) < len(mine):
+        log.info("%d of %d are there already", len(mine) - len(left), len(mine))
+    return left
 
 
 def _chosen(known: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
