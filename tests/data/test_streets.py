@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from segsynth.data import feed, sources
 from segsynth.data.label_sets import CITYSCAPES
+from segsynth.data.transforms import Flip
 from segsynth.data.worlds import streets
 from segsynth.data.worlds.streets import Streets, describe
 from segsynth.errors import UserError
@@ -125,7 +126,7 @@ def test_depth():
 
 def test_coarse_labels_are_like_the_published_ones():
     """As Cityscapes': 68.5 % of all pixels, hardly a wrong one, and a recall of .1 to .9."""
-    examples = _labels(24, 128, 256, ids="train", provides=("labels", "coarse"))
+    examples = _labels(100, 128, 256, ids="train", provides=("labels", "coarse"))
     labels = np.stack([e["labels"] for e in examples]).ravel()
     coarse = np.stack([e["coarse"] for e in examples]).ravel()
     valid, known = labels != 255, coarse != 255
@@ -135,6 +136,14 @@ def test_coarse_labels_are_like_the_published_ones():
         assert (coarse == c)[labels == c].mean() == pytest.approx(target, abs=0.2), c
     for c in (1, 5, 7, 11):
         assert 0.05 < (coarse == c)[labels == c].mean() < 0.7, c
+
+
+def test_a_mirrored_street_has_the_mirror_of_its_coarse_labels():
+    street = _labels(1, ids="published", provides=("labels", "coarse"))[0]
+    mirrored = Flip(1.0)(street, np.random.default_rng(0))
+    for key in ("labels", "coarse"):
+        np.testing.assert_array_equal(mirrored[key][:, ::-1], street[key])
+        assert (mirrored[key] != street[key]).any()
 
 
 _COLOURS = 84
