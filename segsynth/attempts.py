@@ -15,6 +15,7 @@ from typing import Any
 from segsynth import systems
 from segsynth.engine.run import Run
 from segsynth.engine.writers import read_jsonl
+from segsynth.errors import UserError
 from segsynth.papers.tries import Try, with_retries
 from segsynth.settings import configure
 from segsynth.system import Tabulating
@@ -22,6 +23,8 @@ from segsynth.system import Tabulating
 Tries = dict[str, tuple[Try, ...]]
 #: Train a phase of a config in a folder, here or on another host; return what it left.
 Train = Callable[[dict[str, Any], pathlib.Path, str], Mapping[str, Any]]
+#: Between the seeds of the tries of a row: more than anybody's seeds of a sweep.
+STRIDE = 1000
 
 
 def limits(settings: Mapping[str, Any]) -> dict[str, int] | None:
@@ -39,7 +42,6 @@ def made(
     units: Sequence[str],
     folder: pathlib.Path,
     train: Train,
-    stride: int = 1,
 ) -> Tries:
     """Return the tries of each row; the first ones are what ``folder`` holds.
 
@@ -48,14 +50,16 @@ def made(
         units: rows.
         folder: the run of the first tries, in which all rows have ended.
         train: makes a further try.
-        stride: between the seeds of the tries of a row.
+
+    Raises:
+        UserError: a row that is not judged by ``collapsed``.
 
     """
     return {
         unit: with_retries(
             functools.partial(_try, settings, unit, folder, train),
             settings["seed"],
-            stride=stride,
+            stride=STRIDE,
             **(limits(settings) or {}),
         )
         for unit in units
@@ -77,6 +81,11 @@ def _try(settings: dict, unit: str, folder: pathlib.Path, train: Train, seed: in
     place = folder if first else folder.with_name(f"{folder.name}-{unit}-seed{seed}")
     changed = settings if first else _alone(settings, unit, seed, folder)
     ended = train(changed, place, unit)
+    if "collapsed" not in ended["metrics"]:
+        raise UserError(
+            f"table.retries trains what has collapsed again, and {place / unit} has no metric "
+            "'collapsed'; take table.retries out of the config"
+        )
     return Try(seed, ended["step"], ended["metrics"], _seconds(settings, unit, place))
 
 

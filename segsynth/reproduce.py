@@ -92,9 +92,9 @@ def reproduce(
         if settings.get("run"):
             measured.append(_train(one, table.units, folder, share))
             if attempts.limits(settings):
-                tried.append(_tried(one, table.units, folder, share, stride=seeds))
+                tried.append(_tried(one, table.units, folder, share))
                 measured[-1] = {unit: tries[-1].metrics for unit, tries in tried[-1].items()}
-        else:
+        elif share.index == 0:  # one evaluation gives all rows
             measured.append(_evaluate(one, folder))
     report = workdir / "report.md"
     if share.index == 0:
@@ -161,7 +161,7 @@ def _train(settings: dict, units: Sequence[str], folder: pathlib.Path, share: Sh
 
 
 def _tried(
-    settings: dict, units: Sequence[str], folder: pathlib.Path, share: Share, stride: int
+    settings: dict, units: Sequence[str], folder: pathlib.Path, share: Share
 ) -> attempts.Tries:
     """Train again what collapsed in a finished run, each row on the host that it belongs to."""
     owners = _owners(settings, units, share.count)
@@ -174,7 +174,7 @@ def _tried(
         return _wait(place, unit)
 
     wanted = [unit for unit in units if share.index in (0, owners[unit])]
-    return attempts.made(settings, wanted, folder, again, stride)
+    return attempts.made(settings, wanted, folder, again)
 
 
 def _wait(folder: pathlib.Path, phase: str) -> dict[str, Any]:

@@ -45,15 +45,15 @@ def test_what_collapses_is_trained_again_and_shown(trained, tmp_path):
     report = reproduce.reproduce(settings(), tmp_path)
     text = report.read_text()
     again = [(seed, phase) for seed, phase, _ in trained if seed]
-    assert sorted(again) == [(1, "mae_e2d1"), (1, "none_e2d1"), (2, "none_e2d1")]
+    assert sorted(again) == [(1000, "mae_e2d1"), (1000, "none_e2d1"), (2000, "none_e2d1")]
     frozen = next(frozen for seed, _, frozen in trained if seed)
     assert frozen["judge"] == f"run:{tmp_path / 'seed0'}#judge"  # judged as the others are
     lines = text.splitlines()
     listed = {line.split(":")[0]: line for line in lines if line.startswith("- ")}
     tries = listed["- No mask, E2D1"]
-    assert all(f"seed {seed}, 1500 updates: 2.0 %, returns" in tries for seed in (0, 1, 2))
+    assert all(f"seed {seed}, 1500 updates: 2.0 %, returns" in tries for seed in (0, 1000, 2000))
     assert "seed 0, 1500 updates: 2.0 %" in listed["- MAE, E2D1"]
-    assert listed["- MAE, E2D1"].endswith("seed 1, 1500 updates: 90.0 %, edits")
+    assert listed["- MAE, E2D1"].endswith("seed 1000, 1500 updates: 90.0 %, edits")
     row = next(line for line in lines if line.startswith("| No mask, E2D1 |") and "| yes |" in line)
     assert row.endswith("| 41.7 | yes | 3 |")  # 1,250 steps of 2 seconds, in minutes
     assert "No mask 85.8 %, E2D1 80.5 %" in text
@@ -86,8 +86,11 @@ def test_the_time_of_a_step_by_settings_that_all_rows_share(tmp_path):
 
 
 def test_seeds_of_tries_are_not_those_of_other_runs(trained, tmp_path):
+    """So that a sweep may be given more seeds later."""
+    reproduce.reproduce(settings(), tmp_path)
     reproduce.reproduce(settings(), tmp_path, seeds=2)
-    assert sorted(s for s, phase, _ in trained if phase == "none_e2d1") == [0, 1, 2, 3, 4, 5]
+    seeds = sorted(seed for seed, phase, _ in trained if phase == "none_e2d1")
+    assert seeds == [0, 1, 1000, 1001, 2000, 2001]
     assert "## Seed 1" in (tmp_path / "report.md").read_text()
 
 
@@ -96,11 +99,11 @@ def test_hosts_repeat_their_own_rows(trained, tmp_path):
         write_json(tmp_path / "seed0" / judge / "finished.json", {"step": 1, "metrics": {}})
     reproduce.reproduce(settings(), tmp_path, share=reproduce.Share(1, 2))
     again = [(seed, phase) for seed, phase, _ in trained if seed]
-    assert sorted(again) == [(1, "mae_e2d1"), (1, "none_e2d1"), (2, "none_e2d1")]
+    assert sorted(again) == [(1000, "mae_e2d1"), (1000, "none_e2d1"), (2000, "none_e2d1")]
     trained.clear()
     report = reproduce.reproduce(settings(), tmp_path, share=reproduce.Share(0, 2))
     assert len(trained) == 8 and not any(seed for seed, _, _ in trained)
-    assert "seed 2, 1500 updates" in report.read_text()
+    assert "seed 2000, 1500 updates" in report.read_text()
 
 
 def test_short_trainings_are_not_judged_and_not_repeated(trained, tmp_path):
@@ -108,6 +111,12 @@ def test_short_trainings_are_not_judged_and_not_repeated(trained, tmp_path):
     text = reproduce.reproduce(changed, tmp_path).read_text()
     assert {seed for seed, _, _ in trained} == {0}
     assert text.count("not judged") == 2 * 16
+
+
+def test_rows_that_nothing_judges(trained, tmp_path, monkeypatch):
+    monkeypatch.delitem(GOOD, "collapsed")
+    with pytest.raises(UserError, match=r"seed0/none_e2d2 has no metric 'collapsed'"):
+        reproduce.reproduce(settings(), tmp_path)
 
 
 def test_other_settings(trained, tmp_path):
