@@ -22,7 +22,9 @@ from segsynth.errors import UserError
 _FIXED = (1, 2, 3)
 #: Least width at which an image is sampled: finer than any pattern, so small sizes do not alias.
 _SAMPLES = 128
-
+#: Least width at which polygons of coarse labels are drawn. An annotator looks at a camera's
+#: picture; a gap of some pixels there is less than one in a small map, and would close.
+_DRAWN = 256
 
 #: Position of the layer that is seen at each pixel.
 Seen = Int32[np.ndarray, "height width 1"]
@@ -87,7 +89,11 @@ def render_depth(street: Street, seen: Seen) -> Float32[np.ndarray, "height widt
 
 
 def render_coarse(street: Street, seen: Seen) -> UInt8[np.ndarray, "height width 1"]:
-    """Coarse labels in published ids, 0 = unlabelled."""
+    """Coarse labels in published ids, 0 = unlabelled; small ones are sampled from larger ones."""
+    height, width, _ = seen.shape
+    factor = -(-_DRAWN // width) // 2 * 2 + 1  # odd: pixels have their centres in common
+    if factor > 1:
+        seen = render_layers(street, height * factor, width * factor)
     labels, objects = render_labels(street, seen), render_instance(street, seen)
     coarse = coarsen(
         labels[..., 0],
@@ -95,7 +101,8 @@ def render_coarse(street: Street, seen: Seen) -> UInt8[np.ndarray, "height width
         unlabelled=0,
         instances=objects[..., 0],
     )
-    return np.where(np.isin(labels, _FIXED), labels, coarse[..., None])
+    coarse = np.where(np.isin(labels, _FIXED), labels, coarse[..., None])
+    return np.ascontiguousarray(coarse[factor // 2 :: factor, factor // 2 :: factor])
 
 
 def render_image(street: Street, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:

@@ -8,6 +8,7 @@ import clu.metrics
 import jax.numpy as jnp
 from jaxtyping import Float, UInt8
 
+from segsynth.metrics.calibration import CalibrationError
 from segsynth.metrics.restoration import mask_scores, picture_scores, to_byte
 from segsynth.metrics.set_distances import set_scores
 from segsynth.pretrained.set_features import SetFeatures
@@ -50,6 +51,15 @@ def maps(
     if not any(kind.certain for kind in system.task.kinds):  # no pixel is known
         scores = {name: x for name, x in scores.items() if not name.endswith("__known_accuracy")}
     return scores
+
+
+def calibration(
+    logits: Float[Array, "b h w c"], truth: Labels, valid: Float[Array, " b"]
+) -> dict[str, clu.metrics.Metric]:
+    """Return by how much the restorer is right less or more often than it says; of its own most
+    probable labels, also where known ones are kept.
+    """
+    return {"restored__calibration_error": CalibrationError.of(logits, truth, valid)}
 
 
 def pictures(

@@ -312,6 +312,7 @@ class MaskRestoration:
         maps = {"none": damaged.labels, "restored": labels}
         maps |= judging.baselines(self.task, damaged, self.classes)
         scores = judging.maps(self, maps, truth, damaged, batch["valid"])
+        scores |= judging.calibration(logits, truth, batch["valid"])
         drawn = {"damaged": damaged.labels, "restored": labels, "truth": truth}
         drawn = {name: x[..., None].astype(jnp.int32) for name, x in drawn.items()}
         if self.generator:

@@ -12,6 +12,7 @@ _COLUMNS = {
     "border accu %": ("border_accuracy", 100, 1),
     "known accu %": ("known_accuracy", 100, 1),
     "unknown accu %": ("unknown_accuracy", 100, 1),
+    "calibration error": ("calibration_error", 1, 4),
     "image L1": ("image_l1", 1, 4),
     "image SSIM": ("image_ssim", 1, 3),
     "L1 to synthesis": ("synthesis_l1", 1, 4),
