@@ -21,7 +21,8 @@
 
 The first phase trains the image generator; each of the others one restorer under it, named after
 its task and its losses. Another row is another set of weights, for instance without VGG:
---config.phases.sparse_ce_vgg_l1.system.loss.vgg=0. All but cityscapes compare features of
+--config.phases.sparse_ce_vgg_l1.system.loss.vgg=0, and another task or bridge another value, as
+--config.phases.sparse_ce_vgg_l1.system.task=holes. All but cityscapes compare features of
 stand-ins of VGG19 and Inception, small networks of random weights, so that nothing has to be
 downloaded; what is computed from them is called so.
 """
@@ -45,7 +46,6 @@ _ONE_TASK = {"sparse": "coarse"}
 #: Name of a task in the paper's table, and the map that needs no network to beat: its key and name.
 _PRINTED = {"sparse": "sparse", "sr8": "x8"}
 _FILLS = {"sparse": ("nearest", "nearest label"), "sr8": ("bilinear", "bilinear, largest")}
-_REFERENCES = {"published": "pretrained:inception_fid", "standin": "standin:inception_fid"}
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -107,6 +107,7 @@ def _base(
         "generator": _refs(config, "generator"),
         "dtype": config.get_ref("dtype"),
         "ema": 0.999,
+        "distances": {"network": "", "capacity": 1000, "bytes": "truncated"},
     }
     config.phases = {"synthesis": _synthesis({**shared, "vgg": features}, vgg)}
     for task, damage in tasks.items():
@@ -122,8 +123,7 @@ def _base(
 def _judged(config: ConfigDict, network: str) -> ConfigDict:
     """Return a config whose evaluations compare sets of pictures, too."""
     for phase in config.phases.values():
-        phase.system.distances = {"network": network, "capacity": 1000}
-        phase.frozen.inception = _REFERENCES[network]
+        phase.system.distances.network = network
     return config
 
 
@@ -148,7 +148,11 @@ def _synthesis(shared: dict, vgg: str) -> dict:
         "order": "sequential",
     }
     train = {"steps": 1, "global_batch": 16, "calibration": 30}
-    return {"system": system, "train": train, "frozen": {"vgg": f"{vgg}:vgg19"}}
+    return {"system": system, "train": train, "frozen": _published(vgg)}
+
+
+def _published(weights: str) -> dict:
+    return {"vgg": f"{weights}:vgg19", "inception": f"{weights}:inception_fid"}
 
 
 def _restoration(shared: dict, row: str, vgg: str, table: label_sets.LabelSet) -> dict:
@@ -167,12 +171,20 @@ def _restoration(shared: dict, row: str, vgg: str, table: label_sets.LabelSet) -
         "tau": 1.0,
         "loss": {**weights, "ignore": -1},
         "image_target": "photo",
-        "damage": {"low_resolution": {"index": "corner"}},
+        "mixture": (),
+        "told": 0.0,
+        "damage": {
+            "low_resolution": {"index": "corner"},
+            "holes": {"blocks": 3, "strokes": 4, "size": 0.4, "thickness": 0.12},
+            "noisy": {"radius": 4.0, "grain": 8},
+            "classes": {"share": 0.3},
+        },
         "clamp_known": False,
         "confidence": False,
         "optimizer": _optimizer("balanced"),
     }
-    frozen = {"generator": "phase:synthesis"} | ({"vgg": f"{vgg}:vgg19"} if weights["vgg"] else {})
+    # Those of losses and distances that are off are not loaded.
+    frozen = {"generator": "phase:synthesis", **_published(vgg)}
     train = {"steps": 1, "global_batch": 16, "calibration": 30}
     return {"system": system, "train": train, "frozen": frozen}
 
@@ -221,7 +233,6 @@ def _smoke(
     synthesis.train.calibration = 2
     synthesis.system.discriminator.update({"width": 4, "layers": 2})
     synthesis.system.loss.vgg = 0.0  # the restorer has it
-    del synthesis.frozen.vgg
     return config
 
 

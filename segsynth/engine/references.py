@@ -3,6 +3,7 @@
 ``pretrained:<name>`` and ``standin:<name>`` are networks that others have published.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from segsynth.engine.sharding import Plan
 from segsynth.errors import UserError
 from segsynth.pretrained import loading
 from segsynth.system import FrozenSpec, Predictor, System
+
+log = logging.getLogger(__name__)
 
 
 def resolve(reference: str, run: Run) -> tuple[Run, str]:
@@ -64,9 +67,16 @@ def load_network(
 
 def check(run: Run, phase: str, system: Predictor, predicting: bool = False) -> None:
     """Raise :class:`UserError` unless every frozen network of a phase has a reference that names a
-    phase or a published network; ``predicting``: every one that ``predict`` reads.
+    phase or a published network; ``predicting``: every one that ``predict`` reads. So must those
+    have one in ``init_from`` that a system's ``continued`` names, if it has that.
     """
-    references = run.settings(phase)["frozen"]
+    references, initial = (run.settings(phase)[name] for name in ("frozen", "init_from"))
+    for name in getattr(system, "continued", ()):
+        if name not in initial:
+            raise UserError(
+                f"phase {phase} goes on with a {name} that was trained before; set "
+                f"phases.{phase}.init_from.{name} to 'phase:<name>' or 'run:<directory>#<phase>'"
+            )
     for name in _read(system, predicting):
         if name not in references:
             raise UserError(
@@ -140,14 +150,22 @@ def _read(system: Predictor, predicting: bool) -> dict[str, FrozenSpec]:
     return {name: spec for name, spec in specs if spec.predicts or not predicting}
 
 
-def load_initial(run: Run, phase: str, system: System, plan: Plan) -> dict[str, Any]:
-    """Return the parameters with which a phase's networks start, by ``init_from``."""
+def load_initial(run: Run, phase: str, system: System, plan: Plan) -> dict[str, dict[str, Any]]:
+    """Return ``params`` and ``model_state`` of the networks with which a phase starts, by
+    ``init_from``; what names a network that the phase does not train is passed over.
+    """
     abstract = jax.eval_shape(system.init, jax.eval_shape(lambda: jax.random.key(0)))
-    initial = {}
+    params, model_state = {}, {}
     for name, reference in run.settings(phase)["init_from"].items():
-        spec = FrozenSpec(lambda _, name=name: {"params": abstract.params[name]}, name)
-        initial[name] = load_network(reference, name, spec, run, plan)[0]["params"]
-    return initial
+        if name not in abstract.params:
+            log.warning("phase %s trains no %s; init_from.%s is not used", phase, name, name)
+            continue
+        shapes = {"params": abstract.params[name], **abstract.model_state.get(name, {})}
+        spec = FrozenSpec(lambda _, shapes=shapes: shapes, name)
+        variables, _ = load_network(reference, name, spec, run, plan)
+        params[name] = variables.pop("params")
+        model_state |= {name: variables} if variables else {}
+    return {"params": params, "model_state": model_state}
 
 
 def load_trained(

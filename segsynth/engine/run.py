@@ -50,8 +50,13 @@ class PhaseDirectory:
         return self.path / "samples"
 
     def finished(self) -> dict[str, Any] | None:
-        """Return what :meth:`finish` recorded, or ``None``."""
-        return read_json(self.path / "finished.json")
+        """Return what :meth:`finish` recorded, or ``None``; metrics that are no number as NaN."""
+        record = read_json(self.path / "finished.json")
+        if record is None:
+            return None
+        metrics = record.get("metrics", {}).items()
+        numbers = {name: math.nan if value is None else value for name, value in metrics}
+        return {**record, "metrics": numbers}
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Mark the phase as finished; it is never trained again."""

@@ -1,8 +1,12 @@
 """Between the bytes of a batch and the planes that image networks take and make."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, UInt8
+
+Bytes = Literal["rounded", "truncated"]
 
 
 def label_planes(
@@ -34,6 +38,7 @@ def to_unit(image: UInt8[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     return image.astype(jnp.float32) / 127.5 - 1
 
 
-def to_bytes(image: Float[Array, "b h w c"]) -> UInt8[Array, "b h w c"]:
-    """Map [-1, 1] to bytes by rounding; SPADE's own scripts truncate."""
-    return jnp.round((jnp.clip(image, -1, 1) + 1) * 127.5).astype(jnp.uint8)
+def to_bytes(image: Float[Array, "b h w c"], how: Bytes = "rounded") -> UInt8[Array, "b h w c"]:
+    """Map [-1, 1] to bytes, "rounded", or "truncated" as by SPADE's own scripts."""
+    scaled = (jnp.clip(image, -1, 1) + 1) * 127.5
+    return (jnp.round(scaled) if how == "rounded" else scaled).astype(jnp.uint8)

@@ -22,11 +22,14 @@ class SetFeatures:
         network: "published" for the weights ``pretrained:inception_fid``, "standin" for
             ``standin:inception_fid``, which is small and random; "" = nothing is compared.
         capacity: examples of an evaluation for which the kernel distance has room.
+        bytes: how made pictures become bytes, where they were not: "truncated" as by SPADE's
+            scripts, whose distances others quote, or "rounded".
 
     """
 
     network: Literal["", "published", "standin"] = ""
     capacity: int = 1000
+    bytes: Literal["truncated", "rounded"] = "truncated"
 
     @property
     def described(self) -> loading.Loaded:

@@ -251,7 +251,8 @@ class ImageSynthesis:
         made = planes_.to_bytes(fake)
         if self.distances.network:
             features = functools.partial(self.distances, frozen["inception"])
-            shown = {"": made}, batch["image"], batch["valid"]
+            written = planes_.to_bytes(fake, self.distances.bytes)
+            shown = {"": written}, batch["image"], batch["valid"]
             network, capacity = self.distances.described, self.distances.capacity
             scores |= set_scores(features, network, *shown, capacity)
         pictures = {

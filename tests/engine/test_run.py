@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import math
 import pathlib
 
 import flax.linen as nn
@@ -171,6 +172,9 @@ def test_a_finished_phase_is_remembered(tmp_path):
     assert folder.finished() is None
     folder.finish({"step": 3, "metrics": {}})
     assert folder.finished() == {"step": 3, "metrics": {}}
+    folder.finish({"step": 3, "metrics": {"plate/iou": math.nan, "car/iou": 0.5}})
+    found = folder.finished()["metrics"]  # JSON has no NaN
+    assert math.isnan(found["plate/iou"]) and found["car/iou"] == 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,8 +281,9 @@ def test_the_hash_sees_names_types_shapes_and_values():
 def test_a_phase_starts_from_what_an_earlier_one_trained(run):
     state = _save(run, "first", 3, seed=5)
     initial = references.load_initial(run, "second", OneNet(), sharding.plan(data=1))
-    np.testing.assert_array_equal(initial["net"]["kernel"], state.ema["net"]["kernel"])
-    assert references.load_initial(run, "first", OneNet(), sharding.plan(data=1)) == {}
+    np.testing.assert_array_equal(initial["params"]["net"]["kernel"], state.ema["net"]["kernel"])
+    none = references.load_initial(run, "first", OneNet(), sharding.plan(data=1))
+    assert none == {"params": {}, "model_state": {}}
 
 
 @pytest.mark.parametrize(("step", "seed"), [("newest", 3), ("best", 2), (1, 1), ("1", 1)])

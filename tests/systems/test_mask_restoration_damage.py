@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from restoration import build, scenes
+from restoration import CLASSES, ROWS, SIDE, build, scenes
 
 from segsynth.errors import UserError
 from segsynth.systems.mask_restoration import bridges
+from segsynth.systems.mask_restoration.answers import Answers
 from segsynth.systems.mask_restoration.baselines import bilinear_argmax, nearest_label
 from segsynth.systems.mask_restoration.degradations import (
     Coarse,
@@ -119,6 +120,25 @@ def test_a_restorer_of_mixtures_can_be_told_the_kind():
     planes = system.restorer.planes(damaged, kind)
     np.testing.assert_array_equal(planes[:, 0, 0, 4:], jax.nn.one_hot(kind, 2))
     assert not system.restorer.planes(damaged, None)[..., 4:].any()
+
+
+def test_a_user_tells_the_kind_of_damage():
+    two = {"task": "mixture", "mixture": ("sr8", "holes"), "generator": None, "loss": ROWS["ce"]}
+    system, seen = build(**two, told=0.5), []
+    labels = {"labels": jnp.ones((2, SIDE, SIDE, 1), jnp.uint8)}
+    for damage in ("", "holes"):
+        asked = system.adjusted(Answers(damage=damage))
+
+        def logits(variables, damaged, kind):
+            seen.append(kind)
+            return jnp.zeros((*damaged.labels.shape, CLASSES))
+
+        object.__setattr__(asked, "logits", logits)
+        asked.predict({}, {}, labels, KEY)
+    assert seen[0] is None and seen[1].tolist() == [1, 1]
+    for untold, damage in ((system, "coarse"), (build(**two), "holes")):
+        with pytest.raises(UserError, match=rf"damage is '{damage}'; the restorer can be told"):
+            untold.adjusted(Answers(damage=damage))
 
 
 def test_missing_pixels_have_a_plane_of_their_own_or_the_class():

@@ -7,11 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from filled import state_of
-from restoration import CLASSES, COUNT, ROWS, SIDE, build, frozen_of, scenes
+from restoration import CLASSES, COUNT, ROWS, SIDE, SPADE, build, frozen_of, scenes
 
 from segsynth import systems
 from segsynth.errors import UserError
 from segsynth.losses.labels import cross_entropy
+from segsynth.metrics.restoration import to_byte
+from segsynth.networks.planes import label_planes, to_bytes
+from segsynth.systems.mask_restoration.bridges import confidence
 
 KEY = jax.random.key(0)
 
@@ -165,11 +168,11 @@ def user():
     system = build(confidence=True, clamp_known=True, loss=ROWS["ce_l1"], frame=(64, 64))
     frozen, variables = frozen_of(system), state_of(system).variables()
     compiled = jax.jit(lambda batch: system.predict(variables, frozen, batch, KEY))
-    return system, variables, lambda _, batch, key: compiled(dict(batch))
+    return system, variables, frozen, lambda _, batch, key: compiled(dict(batch))
 
 
 def test_a_small_map_comes_back_large(user):
-    system, variables, answer = user
+    system, variables, _, answer = user
     low = np.random.default_rng(0).integers(0, CLASSES, (8, 8, 1)).astype(np.uint8)
     found = system.synthesize(answer, {"labels": low}, KEY)
     assert found["labels"].shape == (64, 64, 1) and found["image"].shape == (64, 64, 3)
@@ -181,8 +184,48 @@ def test_a_small_map_comes_back_large(user):
     assert system.remarks(variables, {}, {"labels": low}) == ()
 
 
+def test_a_small_map_is_told_from_one_with_repeated_pixels(user):
+    system, variables, _, answer = user
+    random = np.random.default_rng(0)
+    for height, width in ((8, 16), (3, 5)):  # no map of 8x repeated pixels looks like these
+        low = random.integers(0, CLASSES, (height, width, 1)).astype(np.uint8)
+        found = system.synthesize(answer, {"labels": low}, KEY)["labels"]
+        np.testing.assert_array_equal(found[::8, ::8], low)
+        remark = system.remarks(variables, {}, {"labels": low})[0]
+        assert f"the map is {8 * width}x{8 * height} px and training saw 64x64" in remark
+
+
+def test_the_picture_is_of_the_restored_map_and_confidence_of_its_logits(user):
+    system, variables, frozen, answer = user
+    given = np.random.default_rng(1).integers(0, CLASSES, (8, 8, 1)).astype(np.uint8)
+    found = system.synthesize(answer, {"labels": given}, KEY)
+    labels = jnp.asarray(found["labels"][None])
+    assert (found["labels"] != given.repeat(8, 0).repeat(8, 1)).any()
+
+    @jax.jit
+    def expected(given, labels):
+        logits = system.logits(variables, system.task.as_given(given))
+        picture = system.generator(frozen["generator"], label_planes(labels, CLASSES))
+        return to_bytes(picture), to_byte(confidence(logits))
+
+    image, certain = expected(jnp.asarray(given[None, ..., 0]).repeat(8, 1).repeat(8, 2), labels)
+    np.testing.assert_allclose(found["image"], image[0], atol=1)
+    np.testing.assert_allclose(found["confidence"][..., 0], certain[0], atol=1)
+    assert np.ptp(found["image"]) > 8 and np.ptp(found["confidence"]) > 8
+
+
+def test_a_generator_of_more_levels_sets_the_multiple():
+    """A small restorer under published weights."""
+    system, seen = build(generator={**SPADE, "upsampling": "more"}, frame=(64, 64)), {}
+    given = np.ones((96, 96, 1), np.uint8)
+    found = system.synthesize(
+        lambda _, batch, key: seen.update(batch) or batch, {"labels": given}, KEY
+    )
+    assert seen["labels"].shape == (1, 128, 128, 1) and found["labels"].shape == (96, 96, 1)
+
+
 def test_a_map_of_any_size_is_padded_and_cut(user):
-    system, variables, answer = user
+    system, variables, _, answer = user
     given = np.ones((40, 56, 1), np.uint8)
     found = system.synthesize(answer, {"labels": given}, KEY)
     assert {name: x.shape[:2] for name, x in found.items()} == dict.fromkeys(found, (40, 56))
@@ -213,9 +256,3 @@ def test_a_coarse_map_without_gaps_is_remarked():
     assert system.remarks({}, {}, {"coarse": full}) == (
         "every pixel has a label already; there is nothing to fill in",
     )
-
-
-def test_a_map_that_the_factor_does_not_divide_is_refused():
-    with pytest.raises(UserError, match="36x30 px; expected multiples of 8"):
-        labels = np.ones((30, 36, 1), np.uint8)
-        build().synthesize(lambda *_: {}, {"labels": labels}, KEY)

@@ -140,7 +140,7 @@ def judge():
     object.__setattr__(system, "generator", Painter(system.generator.module))
 
     def metrics(logits, colours, batch):
-        object.__setattr__(system, "_logits", lambda *_: logits)
+        object.__setattr__(system, "logits", lambda *_: logits)
         return system.eval_step({}, {"generator": colours}, batch, jax.random.key(0))[0]
 
     return jax.jit(metrics)
@@ -175,6 +175,11 @@ def test_each_row_is_judged_by_the_picture_of_its_own_map():
     for name, labels in (("none", coarse), ("restored", answer)):
         right = float((labels == truth).mean())
         assert found[f"{name}__accuracy"] == pytest.approx(right, rel=1e-6) and right < 1
+    kept = float((jnp.where(coarse > 0, coarse, answer) == truth).mean())
+    assert found["clamped__accuracy"] == pytest.approx(kept, rel=1e-6)
+    assert kept > found["restored__accuracy"]
+    said = float(jax.nn.softmax(logits).max())
+    assert found["restored__calibration_error"] == pytest.approx(abs(right - said), abs=1e-5)
 
 
 def test_a_perfect_map_makes_the_picture_of_the_synthesis():

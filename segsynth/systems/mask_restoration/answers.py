@@ -18,13 +18,21 @@ class Answers:
         metadata={"help": "answer also how certain each pixel is, 255 = certain (see --outputs)"},
     )
 
-    def checked(self, task: Task) -> "Answers":
-        """Return the same.
+    damage: str = dataclasses.field(
+        default="", metadata={"help": "kind of damage, for a restorer of several that can be told"}
+    )
+
+    def checked(self, task: Task, told: float) -> "Answers":
+        """Return the same; ``told``: probability with which the restorer was told a kind.
 
         Raises:
-            UserError: known pixels are to be kept, and the task has none for certain.
+            UserError: known pixels are to be kept, and the task has none for certain; a kind that
+                the restorer cannot be told.
 
         """
+        if self.damage and not (told and self.damage in task.names):
+            kinds = ", ".join(task.names) if told else "none, as it was trained with told = 0"
+            raise UserError(f"damage is {self.damage!r}; the restorer can be told {kinds}")
         if self.clamp_known and (len(task.kinds) > 1 or not task.kinds[0].certain):
             raise UserError(
                 f"clamp_known with the task {'+'.join(task.names)}, where no pixel of a map is "

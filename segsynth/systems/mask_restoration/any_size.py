@@ -16,7 +16,10 @@ def remarks(system: Any, inputs: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     """Say what a user should know of a map before it is restored."""
     labels, found = inputs[system.task.given], []
     (height, width), (rows, columns) = labels.shape[:2], system.frame
-    if (height, width) not in (system.frame, _small(system)):
+    low = system.task.low_resolution
+    if low is not None and _is_small(system, labels):
+        height, width = height * low.factor, width * low.factor
+    if (height, width) != system.frame:
         found.append(
             f"the map is {width}x{height} px and training saw {columns}x{rows}; shapes keep the "
             "size that they had there"
@@ -33,39 +36,39 @@ def synthesize(
 ) -> dict[str, np.ndarray]:
     """Restore the map of one picture, uint8 (h, w, 1).
 
-    For a task of low resolution, a map whose size is that of training over the factor is the small
-    map itself, and comes back large; any other is taken as one whose pixels were repeated.
+    For a task of low resolution, a map whose size is that of training over the factor, or whose
+    pixels were not repeated, is the small map itself, and comes back large.
 
     Raises:
-        UserError: a label that is no class, two maps of different sizes, a map of low resolution
-            whose sides are no multiples of the factor.
+        UserError: a label that is no class, two maps of different sizes.
 
     """
     labels = inputs[system.task.given]
     _check(system, labels)
     low = system.task.low_resolution
-    if low is not None and labels.shape[:2] == _small(system):
+    if low is not None and _is_small(system, labels):
         labels = labels.repeat(low.factor, axis=0).repeat(low.factor, axis=1)
     height, width = labels.shape[:2]
     given = {**inputs, system.task.given: labels}
     if any(given[name].shape[:2] != (height, width) for name in system.inputs):
         raise UserError("labels and instance differ in size; bring two maps of one picture")
-    if low is not None and (height % low.factor or width % low.factor):
-        raise UserError(
-            f"the map is {width}x{height} px; expected multiples of {low.factor}, for which the "
-            "restorer was trained"
-        )
-    multiple = 2 ** DOUBLINGS[system.restorer.module.upsampling]
+    networks = [system.restorer.module, *([system.generator.module] if system.generator else [])]
+    multiple = max(2 ** DOUBLINGS[network.upsampling] for network in networks)
     more = ((0, -height % multiple), (0, -width % multiple), (0, 0))
     batch = {name: np.pad(given[name], more, mode="edge")[None] for name in system.inputs}
     outputs = predict(system, batch, key)
     return {name: np.asarray(value)[0, :height, :width] for name, value in outputs.items()}
 
 
-def _small(system: Any) -> tuple[int, int] | None:
-    """Return the size of training over the factor of a task of low resolution."""
-    low = system.task.low_resolution
-    return low and (system.frame[0] // low.factor, system.frame[1] // low.factor)
+def _is_small(system: Any, labels: np.ndarray) -> bool:
+    """Whether a map of low resolution is the small map itself, not one with repeated pixels."""
+    factor = system.task.low_resolution.factor
+    if labels.shape[:2] == tuple(side // factor for side in system.frame):
+        return True
+    if any(side % factor for side in labels.shape[:2]):
+        return True
+    first = labels[::factor, ::factor]
+    return not np.array_equal(first.repeat(factor, axis=0).repeat(factor, axis=1), labels)
 
 
 def _check(system: Any, labels: np.ndarray) -> None:

@@ -1,22 +1,58 @@
-"""What an evaluation of restoration looks at."""
+"""What an evaluation of restoration looks at: label maps, and the pictures made from them."""
 
 import functools
 from collections.abc import Mapping
 from typing import Any
 
 import clu.metrics
+import jax
 import jax.numpy as jnp
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from segsynth.metrics.calibration import CalibrationError
-from segsynth.metrics.restoration import mask_scores, picture_scores, to_byte
+from segsynth.metrics.restoration import mask_scores, picture_scores
 from segsynth.metrics.set_distances import set_scores
+from segsynth.networks.planes import label_planes, to_bytes, to_unit
 from segsynth.pretrained.set_features import SetFeatures
 from segsynth.systems.mask_restoration.baselines import bilinear_argmax, nearest_label
 from segsynth.systems.mask_restoration.degradations import Damaged, Labels
 from segsynth.systems.mask_restoration.frozen_generator import FrozenGenerator
 from segsynth.systems.mask_restoration.tasks import Task
-from segsynth.types import Array, Batch, Frozen
+from segsynth.types import Array, Batch, Frozen, Variables
+
+Scores = dict[str, clu.metrics.Metric]
+
+
+def judge(
+    system: Any, variables: Variables, frozen: Frozen, batch: Batch, damaged: Damaged, kind: Array
+) -> tuple[Scores, dict[str, Array]]:
+    """Return the scores of one batch, and what is drawn of it.
+
+    ``restored`` is what a user gets who says nothing more; ``told`` the map of a restorer that
+    knows the ``kind`` of damage; ``clamped`` the restored one where known pixels are kept.
+    """
+    truth, valid = batch["labels"][..., 0], batch["valid"]
+    logits = system.logits(variables, damaged)
+    found = {"none": damaged.labels, "restored": system.labels(logits, damaged)}
+    found |= baselines(system.task, damaged, system.classes)
+    if system.told:
+        found["told"] = system.labels(system.logits(variables, damaged, kind), damaged)
+    if system.task.certain and not system.options.clamp_known:
+        found["clamped"] = jnp.where(damaged.known, damaged.labels, found["restored"])
+    scores = maps(system, found, truth, damaged, valid)
+    scores["restored__calibration_error"] = CalibrationError.of(logits, truth, valid)
+    drawn = {"damaged": damaged.labels, "restored": found["restored"], "truth": truth}
+    drawn = {name: x[..., None].astype(jnp.int32) for name, x in drawn.items()}
+    if system.generator is None:
+        return scores, drawn
+    one_hot = functools.partial(label_planes, classes=system.classes)
+    planes = {name: one_hot(found[name][..., None]) for name in ("none", "restored")}
+    planes["restored_soft"] = jax.nn.softmax(logits.astype(jnp.float32) / system.objective.tau)
+    planes["synthesis"] = one_hot(truth[..., None])
+    made = pictures(system.generator, frozen["generator"], batch.get("instance"), planes)
+    scores |= picture_scores(made, to_unit(batch["image"]), valid)
+    scores |= distances(system.distances, frozen, made, batch)
+    return scores, drawn | {"image": to_bytes(made["restored"]), "photo": batch["image"]}
 
 
 def baselines(task: Task, damaged: Damaged, classes: int) -> dict[str, Labels]:
@@ -25,7 +61,7 @@ def baselines(task: Task, damaged: Damaged, classes: int) -> dict[str, Labels]:
     """
     if task.low_resolution is not None:
         return {"bilinear": bilinear_argmax(damaged.labels, task.low_resolution, classes)}
-    if not any(kind.certain for kind in task.kinds):
+    if not task.certain:
         return {}
     return {"nearest": nearest_label(damaged.labels, damaged.missing)}
 
@@ -36,8 +72,10 @@ def maps(
     truth: Array,
     damaged: Damaged,
     valid: Float[Array, " b"],
-) -> dict[str, clu.metrics.Metric]:
-    """Score label maps; the classes of the damaged and of the restored one are listed."""
+) -> Scores:
+    """Score label maps; the classes are listed of the damaged and the restored one, and of what
+    needs no network.
+    """
     scores = mask_scores(
         found,
         truth,
@@ -46,20 +84,11 @@ def maps(
         system.classes,
         evaluated=system.evaluated,
         names=system.names,
-        detailed=("none", "restored"),
+        detailed=("none", "nearest", "bilinear", "restored"),
     )
-    if not any(kind.certain for kind in system.task.kinds):  # no pixel is known
+    if not system.task.certain:  # no pixel is known
         scores = {name: x for name, x in scores.items() if not name.endswith("__known_accuracy")}
     return scores
-
-
-def calibration(
-    logits: Float[Array, "b h w c"], truth: Labels, valid: Float[Array, " b"]
-) -> dict[str, clu.metrics.Metric]:
-    """Return by how much the restorer is right less or more often than it says; of its own most
-    probable labels, also where known ones are kept.
-    """
-    return {"restored__calibration_error": CalibrationError.of(logits, truth, valid)}
 
 
 def pictures(
@@ -78,24 +107,13 @@ def pictures(
     return dict(zip(planes, jnp.split(made, len(planes)), strict=True))
 
 
-def images(
-    made: Mapping[str, Array], photo: Array, valid: Float[Array, " b"]
-) -> dict[str, clu.metrics.Metric]:
-    """Score pictures in [-1, 1] against the photograph."""
-    return picture_scores(made, photo, valid)
-
-
 def distances(
     features: SetFeatures, frozen: Frozen, made: Mapping[str, Array], batch: Batch
-) -> dict[str, clu.metrics.Metric]:
-    """Compare sets of pictures in bytes with the photographs; nothing without a network."""
+) -> Scores:
+    """Compare sets of pictures in [-1, 1] with the photographs; nothing without a network."""
     if not features.network:
         return {}
     of = functools.partial(features, frozen["inception"])
-    shown = made, batch["image"], batch["valid"]
+    written = {name: to_bytes(picture, features.bytes) for name, picture in made.items()}
+    shown = written, batch["image"], batch["valid"]
     return set_scores(of, features.described, *shown, features.capacity)
-
-
-def certainty(share: Float[Array, "b h w"]) -> UInt8[Array, "b h w"]:
-    """Return confidence as bytes."""
-    return to_byte(jnp.asarray(share))

@@ -22,6 +22,7 @@ import optax
 from jaxtyping import Float
 
 from segsynth.engine.optimizers import update_ema
+from segsynth.metrics.restoration import to_byte
 from segsynth.networks.planes import label_planes, to_bytes, to_unit
 from segsynth.networks.statistics import running_mean
 from segsynth.pretrained.set_features import SetFeatures
@@ -30,7 +31,7 @@ from segsynth.settings import configure
 from segsynth.system import CompiledPredict, FrozenSpec, TrainState
 from segsynth.systems.mask_restoration import any_size, judging, tasks
 from segsynth.systems.mask_restoration.answers import Answers
-from segsynth.systems.mask_restoration.bridges import Bridge, confidence, cross
+from segsynth.systems.mask_restoration.bridges import Bridge, confidence
 from segsynth.systems.mask_restoration.building import adam, check, spade
 from segsynth.systems.mask_restoration.degradations import Damaged, Labels
 from segsynth.systems.mask_restoration.frozen_generator import (
@@ -104,7 +105,7 @@ class MaskRestoration:
 
         ``task``: a name of `tasks.KINDS`, or "mixture" of those in ``mixture``. ``damage``: fields
         of the kinds (`tasks.build`). ``told``: probability that a mixture's restorer is told the
-        kind of an example in extra planes; 0 = it has no such planes; a user never tells.
+        kind of an example in extra planes, as a user may; 0 = it has no such planes.
         ``classes``: with void ones; ``names`` of them; ``evaluated``: their numbers in the official
         benchmark, 255 = void. ``unlabelled``: label of the pixels without one. ``unknown``: whether
         such pixels are of that class for the restorer, or have a plane of their own. ``restorer``,
@@ -152,7 +153,7 @@ class MaskRestoration:
             evaluated=tuple(evaluated),
             told=told,
             image_target=image_target,
-            options=Answers(clamp_known, confidence).checked(chosen),
+            options=Answers(clamp_known, confidence).checked(chosen, told),
             distances=configure(SetFeatures, distances or {}, "system.distances"),
             ema=ema,
         )
@@ -196,7 +197,7 @@ class MaskRestoration:
 
     def adjusted(self, options: Answers) -> "MaskRestoration":
         """Return the system with other options of its answers."""
-        return dataclasses.replace(self, options=options.checked(self.task))
+        return dataclasses.replace(self, options=options.checked(self.task, self.told))
 
     def check_frozen(self, frozen: Frozen) -> None:
         """Raise :class:`UserError` unless the weights of the generator give a gradient.
@@ -289,13 +290,17 @@ class MaskRestoration:
         ``confidence`` uint8 (b, h, w, 1), 255 = certain. ``key`` decides nothing.
         """
         damaged = self.task.as_given(inputs[self.task.given][..., 0])
-        logits = self._logits(variables, damaged)
-        labels = self._labels(logits, damaged)
-        outputs = {"labels": labels[..., None]}
+        kind = None
+        if self.options.damage:
+            kind = jnp.full(len(damaged.labels), self.task.names.index(self.options.damage))
+        logits = self.logits(variables, damaged, kind)
+        labels = self.labels(logits, damaged)[..., None]
+        outputs = {"labels": labels}
         if self.generator:
-            outputs["image"] = to_bytes(self._picture(frozen, inputs, self._one_hot(labels)))
+            planes = label_planes(labels, self.classes)
+            outputs["image"] = to_bytes(self._picture(frozen, inputs, planes))
         if self.options.confidence:
-            outputs["confidence"] = judging.certainty(confidence(logits))[..., None]
+            outputs["confidence"] = to_byte(confidence(logits))[..., None]
         return outputs
 
     def eval_step(
@@ -306,29 +311,7 @@ class MaskRestoration:
         and as sets (``distances``).
         """
         damaged, kind = self.task.damage(batch, key)
-        truth = batch["labels"][..., 0]
-        logits = self._logits(variables, damaged, kind if self.told else None)
-        labels = self._labels(logits, damaged)
-        maps = {"none": damaged.labels, "restored": labels}
-        maps |= judging.baselines(self.task, damaged, self.classes)
-        scores = judging.maps(self, maps, truth, damaged, batch["valid"])
-        scores |= judging.calibration(logits, truth, batch["valid"])
-        drawn = {"damaged": damaged.labels, "restored": labels, "truth": truth}
-        drawn = {name: x[..., None].astype(jnp.int32) for name, x in drawn.items()}
-        if self.generator:
-            soft = cross(logits, "softmax", self.objective.tau, key)
-            planes = {
-                "none": self._one_hot(damaged.labels),
-                "restored": self._one_hot(labels),
-                "restored_soft": soft,
-                "synthesis": self._one_hot(truth),
-            }
-            shown = self.generator, frozen["generator"], batch.get("instance")
-            made = judging.pictures(*shown, planes)
-            scores |= judging.images(made, to_unit(batch["image"]), batch["valid"])
-            made = {name: to_bytes(picture) for name, picture in made.items()}
-            scores |= judging.distances(self.distances, frozen, made, batch)
-            drawn |= {"image": made["restored"], "photo": batch["image"]}
+        scores, drawn = judging.judge(self, variables, frozen, batch, damaged, kind)
         return clu.metrics.Collection.create_collection(**scores), drawn
 
     def report(self, metrics: Mapping[str, float]) -> str:
@@ -361,21 +344,22 @@ class MaskRestoration:
             kind = jnp.where(told, kind, -1)
         return self.restorer.planes(damaged, kind), rest
 
-    def _logits(self, variables: Variables, damaged: Damaged, kind: Array | None = None) -> Array:
+    def logits(
+        self, variables: Variables, damaged: Damaged, kind: Array | None = None
+    ) -> Float[Array, "b h w c"]:
+        """Complete damaged maps by running statistics; ``kind`` of the damage, where told."""
         mine = {
             "params": variables["params"]["restorer"],
             **variables["model_state"]["restorer"],
         }
         return self.restorer(mine, self.restorer.planes(damaged, kind))
 
-    def _labels(self, logits: Array, damaged: Damaged) -> Array:
+    def labels(self, logits: Float[Array, "b h w c"], damaged: Damaged) -> Labels:
+        """Return the most probable labels, known ones kept where a user wants it."""
         found = logits.argmax(-1).astype(jnp.uint8)
         return (
             jnp.where(damaged.known, damaged.labels, found) if self.options.clamp_known else found
         )
-
-    def _one_hot(self, labels: Labels) -> Float[Array, "b h w c"]:
-        return label_planes(labels[..., None], self.classes)
 
     def _picture(self, frozen: Frozen, batch: Batch, planes: Array) -> Float[Array, "b h w 3"]:
         return self.generator(frozen["generator"], planes, batch.get("instance"))

@@ -24,6 +24,8 @@ _ROWS = {
     "nearest": "nearest label",
     "bilinear": "bilinear, largest",
     "restored": "restored",
+    "told": "restored, told the damage",
+    "clamped": "restored, known pixels kept",
     "restored_soft": "restored, soft planes",
     "synthesis": "synthesis (the true map)",
 }
@@ -67,13 +69,14 @@ def _cell(metrics: Mapping[str, float], row: str, name: str, factor: int, digits
 
 
 def _classes(metrics: Mapping[str, float], names: Sequence[str]) -> list[str]:
-    lines = []
+    listed = {key.split("/")[0] for key in metrics if key.endswith("/iou")}
+    rows, lines = [row for row in _ROWS if row in listed], []
     for name in names:
         label = f"{name.replace(' ', '_')}/iou"
-        cells = [_cell(metrics, row, label, 100, 1) for row in ("none", "restored")]
-        if cells != ["-", "-"]:
+        cells = [_cell(metrics, row, label, 100, 1) for row in rows]
+        if set(cells) != {"-"}:
             lines.append(f"| {name:24} | {' | '.join(cells)} |")
-    head = ["", "| IoU of a class, %         | none | restored |", "|---|---:|---:|"]
+    head = ["", f"| {'IoU of a class, %':24} | {' | '.join(rows)} |", "|---|" + "---:|" * len(rows)]
     return head + lines if lines else []
 
 

@@ -60,7 +60,12 @@ class Task:
     @property
     def gaps(self) -> bool:
         """Whether a damaged map may have pixels without a label."""
-        return self.low_resolution is None and any(kind.certain for kind in self.kinds)
+        return any(kind.certain and not isinstance(kind, LowResolution) for kind in self.kinds)
+
+    @property
+    def certain(self) -> bool:
+        """Whether a damaged map may have pixels whose label is right."""
+        return any(kind.certain for kind in self.kinds)
 
     def damage(self, batch: Batch, key: PRNGKey) -> tuple[Damaged, Int[Array, " b"]]:
         """Return the damaged maps of a batch, and which kind each example got."""
@@ -85,7 +90,7 @@ class Task:
         if self.low_resolution is not None:
             known = self.low_resolution.repeated(self.low_resolution.sampled(labels)).known
             return Damaged(labels, known, jnp.zeros(labels.shape, bool))
-        if not any(kind.certain for kind in self.kinds):
+        if not self.certain:
             nothing = jnp.zeros(labels.shape, bool)
             return Damaged(labels, nothing, nothing)
         missing = labels == NONE
