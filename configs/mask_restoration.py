@@ -269,17 +269,31 @@ def _table(config: ConfigDict, network: str) -> ConfigDict:
         rows.append((f"{name}, none", f"{task}_{first}", "none"))
         key, fill = _FILLS[task]
         rows.append((f"{name}, {fill}", f"{task}_{first}", key, "ours"))
-        rows += [
-            (f"{name}, {row.upper().replace('_', '+')}", f"{task}_{row}", "restored")
-            for row in _ROWS
-        ]
+        for row in _ROWS:
+            title = f"{name}, {row.upper().replace('_', '+')}"
+            rows.append((title, f"{task}_{row}", "restored"))
+        rows.append(
+            (
+                f"{name}, {first.upper().replace('_', '+')}, soft planes",
+                f"{task}_{first}",
+                "restored_soft",
+                "ours",
+            )
+        )
     mark, frechet, kernel = {
         "published": ("", "fid", "kid"),
         "standin": (" (stand-in)", "frechet[standin]", "kernel[standin]"),
     }[network]
     names = ("FID", "KID") if network == "published" else ("Fréchet", "kernel")
+    classes = label_sets.get(config.data.label_set).classes
     config.table = {
         "paper": "mask_restoration",
+        "classes": {
+            "title": "IoU %",
+            "names": tuple(each.name for each in classes),
+            "metric": "{key}/{name}/iou",
+            "factor": 100.0,
+        },
         "data": "cityscapes",
         "rows": tuple(rows),
         "columns": (
@@ -288,7 +302,10 @@ def _table(config: ConfigDict, network: str) -> ConfigDict:
             ("accu %", "accu %", "{key}/accuracy", 100.0),
             ("mIoU %", "mIoU %", "{key}/mean_iou", 100.0),
             ("", "mIoU official %", "{key}/mean_iou_official", 100.0),
+            ("", "border accu %", "{key}/border_accuracy", 100.0),
+            ("", "known accu %", "{key}/known_accuracy", 100.0),
             ("", "unknown accu %", "{key}/unknown_accuracy", 100.0),
+            ("", "calibration error %", "{key}/calibration_error", 100.0),
             ("", "image L1", "{key}/image_l1", 1.0),
             ("", "image SSIM", "{key}/image_ssim", 1.0),
         ),

@@ -9,7 +9,9 @@ section of a config says where ours come from:
   that learns nothing, or None for a row that is only printed. With a fourth entry, "ours", the
   paper has no such row, and its name says so;
 - ``columns``: (name in the paper or "", our name, metric, factor); ``{key}`` in the metric stands
-  for the row's key.
+  for the row's key;
+- ``classes``, if rows are judged class by class: ``title``, ``names``, ``metric``, in which
+  ``{key}`` stands for the row's key and ``{name}`` for a name, blanks as ``_``, and ``factor``.
 """
 
 import dataclasses
@@ -22,7 +24,7 @@ from scipy import stats
 
 from segsynth.errors import UserError
 from segsynth.papers.figures import figures
-from segsynth.settings import unknown
+from segsynth.settings import configure, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,16 @@ class Column:
     factor: float = 1.0
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Classes:
+    """A second table: our figures of each class by row, under a title."""
+
+    title: str
+    names: tuple[str, ...]
+    metric: str
+    factor: float = 1.0
+
+
 @dataclasses.dataclass(frozen=True)
 class PaperTable:
     """Rows and columns, and what the paper printed."""
@@ -62,6 +74,7 @@ class PaperTable:
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
     figures: Mapping[str, Mapping[str, float | None]]
+    classes: Classes | None = None
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> "PaperTable":
@@ -83,7 +96,16 @@ class PaperTable:
                 raise UserError(
                     unknown(column.paper, stored["columns"], f"the table of {section['paper']}")
                 )
-        return cls(section["paper"], stored["table"], section["data"], rows, columns, table)
+        by_class = section.get("classes")
+        return cls(
+            section["paper"],
+            stored["table"],
+            section["data"],
+            rows,
+            columns,
+            table,
+            configure(Classes, by_class, "table.classes") if by_class else None,
+        )
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -106,6 +128,28 @@ class PaperTable:
             cells = [self._cell(row, column, measured) for column in self.columns]
             lines.append(_line([row.title, *printed, *cells]))
         return "\n".join(lines)
+
+    def by_class(self, measured: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
+        """Lay out what was measured of each class: a row for each class that occurs, a column for
+        each row that has any; "" without ``classes``.
+        """
+        if self.classes is None:
+            return ""
+        table = {
+            row.title: {name: self._of_class(row, name, measured) for name in self.classes.names}
+            for row in self.rows
+        }
+        table = {row: cells for row, cells in table.items() if set(cells.values()) != {"-"}}
+        lines = [_line([self.classes.title, *table]), "|" + "---|" + "---:|" * len(table)]
+        for name in self.classes.names:
+            cells = [table[row][name] for row in table]
+            if set(cells) != {"-"}:
+                lines.append(_line([name, *cells]))
+        return "\n".join(lines) if table else ""
+
+    def _of_class(self, row: Row, name: str, measured: Sequence[Mapping]) -> str:
+        metric = self.classes.metric.format(key=row.key, name=name.replace(" ", "_"))
+        return self._cell(row, Column("", name, metric, self.classes.factor), measured)
 
     @property
     def printed(self) -> tuple[str, ...]:
