@@ -42,11 +42,12 @@ class DataConfig:
     whole pictures are resampled. ``label_set``: table of `segsynth.data.label_sets` by which
     prediction reads and writes label files; "" = ids as they stand. ``ids``: how street scenes
     number the classes, "published" or "train" (`segsynth.data.layouts.readers.Ids`).
-    ``make_coarse``: make coarse labels from fine ones. ``guide``: attribute of a face whose guide
-    examples get, and in "portraits" the counterfactual; of several, parted by commas, each example
-    has one in turn. ``length``, ``eval_length``, ``seed``: of
-    procedural worlds. ``scale``: range of a random crop's side as a share of the picture's short
-    side. ``flip``: probability. ``mask``, ``eval_mask``: settings of the hole masks in training and
+    ``make_coarse``: make coarse labels from fine ones. ``coarsening``: how much is left out of
+    coarse labels that are made, keys of `segsynth.data.coarsen.Coarsening`. ``guide``: attribute of
+    a face whose guide examples get, and in "portraits" the counterfactual; of several, parted by
+    commas, each example has one in turn. ``length``, ``eval_length``, ``seed``: of procedural
+    worlds. ``scale``: range of a random crop's side as a share of the picture's short side.
+    ``flip``: probability. ``mask``, ``eval_mask``: settings of the hole masks in training and
     evaluation (`segsynth.data.masks.inpainting.InpaintingMasks`); empty = no mask. ``workers``:
     worker processes. ``unpaired``: the keys of another ``data`` section, for what a system wants of
     a second domain, e.g. drawings that are of no photograph. ``cache``: keep examples in memory
@@ -62,6 +63,7 @@ class DataConfig:
     label_set: str = ""
     ids: Literal["published", "train"] = "published"
     make_coarse: bool = False
+    coarsening: Mapping[str, Any] | None = None
     guide: str = ""
     length: int = 1_000_000
     eval_length: int = 10_000

@@ -41,9 +41,9 @@ def build(data_config: Any, split: str) -> Source:
             (`segsynth.data.layouts.registry.LAYOUTS`) and for prepared data (`PREPARED`,
             `segsynth.data.records`) ``root`` and, optionally, ``ids``. Keywords
             that one world or data set alone has are in ``options``. With ``make_coarse``, coarse
-            labels are made from the fine ones (`segsynth.data.coarsened.Coarsened`), and with
-            ``guide``, an attribute's name, its guide from the parts of a face
-            (`segsynth.data.guided.Guided`). Other keys are not looked at.
+            labels are made from the fine ones (`segsynth.data.coarsened.Coarsened`), by
+            ``coarsening``, as in streets; with ``guide``, an attribute's name, its guide from the
+            parts of a face (`segsynth.data.guided.Guided`). Other keys are not looked at.
         split: "train" or "val"; a folder also has "all", a data set those of its layout.
 
     Raises:
@@ -98,10 +98,21 @@ def _derived(source: Source, config: Any) -> Source:
     from segsynth.data.guided import Guided
 
     if config.get("make_coarse"):
-        source = Coarsened(source, config.get("seed") or 0)
+        source = Coarsened(source, config.get("seed") or 0, _annotator(config))
+    elif config.get("coarsening") and config["source"] != "streets":
+        raise UserError(
+            f"data.coarsening is set, and the coarse labels of {config['source']} are not made; "
+            "set data.make_coarse, or take data.coarsening out"
+        )
     if config.get("guide") and "guide" not in source.provides:
         source = Guided(source, config["guide"])
     return source
+
+
+def _annotator(config: Any) -> Any:
+    from segsynth.data.coarsen import Coarsening
+
+    return configure(Coarsening, dict(config.get("coarsening") or {}), "data.coarsening")
 
 
 def _world(name: str, config: Any, split: str) -> Source:
@@ -135,8 +146,9 @@ def _streets(config: Any, part: dict[str, int]) -> Source:
     from segsynth.data.worlds import streets
 
     height, width = config.get("frame") or (_required(config, "resolution"),) * 2
-    size = {"height": height, "width": width, "ids": config.get("ids") or "published"}
-    return _with_options(functools.partial(streets.Streets, **size, **part), config)
+    given = {"height": height, "width": width, "ids": config.get("ids") or "published"}
+    given["annotator"] = _annotator(config)
+    return _with_options(functools.partial(streets.Streets, **given, **part), config)
 
 
 def _portraits(config: Any, part: dict[str, int]) -> Source:

@@ -148,6 +148,13 @@ def test_a_source_with_made_labels(tmp_path):
     known = every[0]["coarse"] != 255
     assert known.any() and (every[0]["coarse"] == every[0]["labels"])[known].all()
     assert (every[0]["coarse"] != every[1]["coarse"]).any()
+    nothing = {"drop": 1.0, "drop_small": 1.0, "large": 1e9}
+    lazy = sources.build(config | {"coarsening": nothing}, "all")[0]["coarse"]
+    assert (lazy == 255).all()
+    with pytest.raises(UserError, match=r"data\.coarsening has no 'drops'"):
+        sources.build(config | {"coarsening": {"drops": 1.0}}, "all")
+    with pytest.raises(UserError, match="coarse labels of camvid are not made"):
+        sources.build(config | {"coarsening": nothing, "make_coarse": False}, "all")
     (tmp_path / "x.png").write_bytes((tmp_path / "images/a.png").read_bytes())
     with pytest.raises(UserError, match=r"the source provides image\. Choose one with labels"):
         sources.build(config | {"source": "folder"}, "all")

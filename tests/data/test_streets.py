@@ -227,6 +227,15 @@ def test_train_ids():
         np.testing.assert_array_equal(CITYSCAPES.to_train_ids(fine[0][key]), mapped[0][key])
 
 
+def test_the_annotator_is_a_setting():
+    world = {"source": "streets", "frame": (32, 64), "length": 1, "eval_length": 1, "seed": 0}
+    maps = [
+        sources.build(world | {"coarsening": {"drop": p, "drop_small": p}}, "train")[0]["coarse"]
+        for p in (0.0, 0.5)
+    ]
+    assert (maps[0] > 0).sum() > (maps[1] > 0).sum() > 0
+
+
 class _Reader:
     inputs, targets = ("image", "coarse"), ("labels",)
 

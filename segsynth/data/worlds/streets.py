@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
-from segsynth.data.coarsen import coarsen
+from segsynth.data.coarsen import Coarsening, coarsen
 from segsynth.data.label_sets import CITYSCAPES, NONE, LabelSet
 from segsynth.data.worlds import raster, street_plan
 from segsynth.data.worlds.street_camera import NEAREST, Camera, StreetLayer
@@ -88,7 +88,9 @@ def render_depth(street: Street, seen: Seen) -> Float32[np.ndarray, "height widt
     return np.where(np.isnan(depth), ground[:, None, None], depth).astype(np.float32)
 
 
-def render_coarse(street: Street, seen: Seen) -> UInt8[np.ndarray, "height width 1"]:
+def render_coarse(
+    street: Street, seen: Seen, settings: Coarsening = Coarsening()
+) -> UInt8[np.ndarray, "height width 1"]:
     """Coarse labels in published ids, 0 = unlabelled; small ones are sampled from larger ones."""
     height, width, _ = seen.shape
     factor = -(-_DRAWN // width) // 2 * 2 + 1  # odd: pixels have their centres in common
@@ -100,6 +102,7 @@ def render_coarse(street: Street, seen: Seen) -> UInt8[np.ndarray, "height width
         (street.seed, street.index, *seen.shape[:2]),
         unlabelled=0,
         instances=objects[..., 0],
+        settings=settings,
     )
     coarse = np.where(np.isin(labels, _FIXED), labels, coarse[..., None])
     return np.ascontiguousarray(coarse[factor // 2 :: factor, factor // 2 :: factor])
@@ -154,6 +157,7 @@ class Streets:
         light: "varied" = colours tell little of the classes, and each street has its own light;
             "steady" = one light, and each class in its colour, so that a picture follows from its
             labels. All else is the same.
+        annotator: who draws the coarse labels.
 
     Raises:
         UserError: a frame that is higher than wide, an unknown ``ids`` or ``light``.
@@ -168,6 +172,7 @@ class Streets:
     ids: str = "published"
     provides: tuple[str, ...] = ("image", "labels", "coarse", "instance", "name")
     light: str = "varied"
+    annotator: Coarsening = Coarsening()
 
     def __post_init__(self) -> None:
         if not 0 < self.height <= self.width or self.ids not in ("published", "train"):
@@ -205,6 +210,7 @@ class Streets:
             return np.asarray(f"street_{street.seed}_{street.index:08d}", object)
         if key == "image":
             return render_image(street, self.height, self.width)
-        array = _RENDERERS[key](street, seen)
+        settings = (self.annotator,) if key == "coarse" else ()
+        array = _RENDERERS[key](street, seen, *settings)
         mapped = self.ids == "train" and key in ("labels", "coarse")
         return CITYSCAPES.to_train_ids(array) if mapped else array
