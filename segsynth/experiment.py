@@ -337,11 +337,13 @@ class _Phase:
 
 def _init(system: System, key: PRNGKey, initial: Mapping[str, Any]) -> TrainState:
     """Return the first state, with the networks of ``initial`` in place of fresh ones."""
-    state = system.init(key)
-    averages = {
-        name: jax.tree.map(jnp.copy, initial[name]) for name in initial if name in state.ema
-    }
-    return state.replace(params={**state.params, **initial}, ema={**state.ema, **averages})
+    state, params = system.init(key), initial["params"]
+    averages = {name: jax.tree.map(jnp.copy, params[name]) for name in params if name in state.ema}
+    return state.replace(
+        params={**state.params, **params},
+        model_state={**state.model_state, **initial["model_state"]},
+        ema={**state.ema, **averages},
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,7 +47,7 @@ LAYERS = {
     "preview": ("errors", "data", "engine"),
     "experiment": (*_BASE, "system", "systems", "engine", "data", "evaluate"),
     "paper_tables": ("errors", "settings", "papers"),
-    "attempts": ("settings", "system", "systems", "engine", "papers"),
+    "attempts": ("errors", "settings", "system", "systems", "engine", "papers"),
     "reproduce": (
         *("errors", "engine", "evaluate", "experiment", "attempts", "paper_tables", "__init__"),
     ),
