@@ -6,13 +6,17 @@ r"""Use a trained run, or a method without training, on a picture or on every pi
       --output c.png
   python launch/predict.py --config configs/published_drawing.py:contour --image a.png \
       --output c.png --svg
+  python launch/predict.py --run runs/msagan --image face.png --attribute Mouth_Slightly_Open \
+      --value 1 --strength 0.5 --output edited.png
 
 The flags after --run or --config are the inputs of the system: for inpainting --image, --mask and
---category (background or foreground), for the CRF --image and --labels; and its options: line
-drawings have --size, --tile, --statistics, --film, --ink, --invert, --alpha, --svg and --shortest
-(docs/line_drawing.md), restored label maps --clamp-known and --confidence. Folders are joined by
-file name without suffix; the same command continues a folder that is half done. Values of a config
-are set by --config.<key>=<value>.
+--category (background or foreground), for the CRF --image and --labels, for edits of faces --image,
+--attribute, --value (0 or 1), --strength (0 to 1) and, to align a face, --landmarks, a text file of
+"x y" a line or a folder of them (docs/msagan.md); and its options: line drawings have --size,
+--tile, --statistics, --film, --ink, --invert, --alpha, --svg and --shortest (docs/line_drawing.md),
+restored label maps --clamp-known and --confidence. Folders are joined by file name without suffix;
+the same command continues a folder that is half done. Values of a config are set by
+--config.<key>=<value>.
 """
 
 import sys

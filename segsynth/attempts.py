@@ -66,6 +66,43 @@ def made(
     }
 
 
+def measured(settings: Mapping[str, Any], tries: Tries) -> dict[str, dict[str, Any]]:
+    """Return the metrics of the kept try of each row, and whether its first one collapsed.
+
+    ``first_collapsed`` and ``collapsed``, of the kept one, are 1 or 0, and None where a training is
+    not judged.
+    """
+    least = _least(settings)
+    return {
+        unit: {
+            **found[-1].metrics,
+            "first_collapsed": _number(found[0].collapsed(least)),
+            "collapsed": _number(found[-1].collapsed(least)),
+        }
+        for unit, found in tries.items()
+    }
+
+
+def rate(settings: Mapping[str, Any], tried: Sequence[Tries]) -> str:
+    """Say how many first tries of all rows and seeds collapsed, and how many that are kept."""
+    every, least = [row for tries in tried for row in tries.values()], _least(settings)
+    said = []
+    for name, place in (("first tries collapsed", 0), ("kept ones", -1)):
+        flags = [row[place].collapsed(least) for row in every]
+        judged = [fell for fell in flags if fell is not None]
+        rest = f" ({len(flags) - len(judged)} not judged)" if len(judged) < len(flags) else ""
+        said.append(f"{name}: {sum(judged)} of {len(judged)}{rest}")
+    return "; ".join(said)
+
+
+def _least(settings: Mapping[str, Any]) -> int:
+    return (limits(settings) or {}).get("min_updates", 0)
+
+
+def _number(fell: bool | None) -> float | None:
+    return None if fell is None else float(fell)
+
+
 def report(settings: Mapping[str, Any], units: Sequence[str], tries: Tries) -> str:
     """Return the system's own tables of all tries; "" of a system that has none."""
     run = Run(pathlib.Path(), dict(settings))

@@ -93,14 +93,15 @@ def reproduce(
             measured.append(_train(one, table.units, folder, share))
             if attempts.limits(settings):
                 tried.append(_tried(one, table.units, folder, share))
-                measured[-1] = {unit: tries[-1].metrics for unit, tries in tried[-1].items()}
+                measured[-1] = attempts.measured(settings, tried[-1])
         elif share.index == 0:  # one evaluation gives all rows
             measured.append(_evaluate(one, folder))
     report = workdir / "report.md"
     if share.index == 0:
         runs = [workdir / f"seed{settings['seed'] + number}" for number in range(seeds)]
         more = [attempts.report(settings, table.units, tries) for tries in tried]
-        _write(report, table, settings, measured, runs, command, more)
+        said = [attempts.rate(settings, tried)] if tried else []
+        _write(report, table, settings, measured, runs, command, more, said)
         log.info("%s\nwrote %s", report.read_text(), report)
     return report
 
@@ -200,7 +201,7 @@ def _evaluate(settings: dict, folder: pathlib.Path) -> dict[str, dict[str, float
     return {"": done["metrics"]}
 
 
-def _write(report, table: PaperTable, settings, measured, runs, command: str, more=()) -> None:
+def _write(report, table: PaperTable, settings, measured, runs, command, more=(), said=()) -> None:
     lines = [
         f"# {table.paper}: {table.title}",
         "",
@@ -208,7 +209,8 @@ def _write(report, table: PaperTable, settings, measured, runs, command: str, mo
         "",
         table.markdown(measured),
         "",
-        *(f"- {remark}" for remark in _remarks(table, settings, runs, len(measured))),
+        *([by_class, ""] if (by_class := table.by_class(measured)) else []),
+        *(f"- {remark}" for remark in (*said, *_remarks(table, settings, runs, len(measured)))),
         "",
         *(f"## Seed {settings['seed'] + i}\n\n{text}\n" for i, text in enumerate(more) if text),
         *_samples(report.parent, runs[0]),

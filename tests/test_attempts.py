@@ -61,9 +61,19 @@ def test_what_collapses_is_trained_again_and_shown(trained, tmp_path):
     assert fewer.split("|")[2:5] == [" 66.0 ", " 68.0 ", " 90.0 "] and fewer.endswith("1 of 4 |")
     kept = json.loads(report.with_suffix(".json").read_text())["measured"][0]
     assert kept["mae_e2d1"]["accuracy"] == 0.9  # the try that is kept
+    assert cells(text, "MAE, E2D1")[:4] == ["1.000", "1.000", "0.000", "90.0"]  # paper, 1st, kept
+    assert cells(text, "No mask, E2D1")[:4] == ["1.000", "1.000", "1.000", "2.000"]
+    assert cells(text, "SDE, E1D1")[:4] == ["0.000", "0.000", "0.000", "90.0"]
+    assert "- first tries collapsed: 2 of 16; kept ones: 1 of 16\n" in text
     count = len(trained)
     reproduce.reproduce(settings(), tmp_path)
     assert len(trained) == count  # nothing is done twice
+
+
+def cells(text, name):
+    """What stands in a row of the first table of a report."""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
+    return [cell.strip() for cell in line.strip("| ").split("|")][1:]
 
 
 def test_further_tries_that_have_ended_are_only_read(trained, tmp_path, monkeypatch):
@@ -91,7 +101,9 @@ def test_seeds_of_tries_are_not_those_of_other_runs(trained, tmp_path):
     reproduce.reproduce(settings(), tmp_path, seeds=2)
     seeds = sorted(seed for seed, phase, _ in trained if phase == "none_e2d1")
     assert seeds == [0, 1, 1000, 1001, 2000, 2001]
-    assert "## Seed 1" in (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text()
+    assert "## Seed 1" in text  # where the mean absolute error does not collapse
+    assert "- first tries collapsed: 3 of 32; kept ones: 2 of 32\n" in text
 
 
 def test_hosts_repeat_their_own_rows(trained, tmp_path):
@@ -110,7 +122,12 @@ def test_short_trainings_are_not_judged_and_not_repeated(trained, tmp_path):
     changed = settings(retries={"most": 3, "min_updates": 2000})
     text = reproduce.reproduce(changed, tmp_path).read_text()
     assert {seed for seed, _, _ in trained} == {0}
-    assert text.count("not judged") == 2 * 16
+    rate = "- first tries collapsed: 0 of 0 (16 not judged); kept ones: 0 of 0 (16 not judged)\n"
+    assert rate in text
+    # In the table of models, the list of tries and both tables of means, which count none as 0.
+    assert text.replace(rate, "").count("not judged") == 16 + 16 + 4 + 4
+    assert "| 0 of 4 |" not in text
+    assert cells(text, "MAE, E2D1")[:4] == ["1.000", "-", "-", "2.000"]
 
 
 def test_rows_that_nothing_judges(trained, tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ def faces(tmp_path, monkeypatch):
         for folder in ("faces", "points"):
             (tmp_path / folder / name).parent.mkdir(parents=True)
         pictures.write_png(tmp_path / f"faces/{name}.png", np.zeros((2, 2, 3), np.uint8))
-        (tmp_path / f"points/{name}.txt").write_text(f"{10 * (i + 1)} 0\n")
+        (tmp_path / f"points/{name}.txt").write_text(f"{10 * (i + 1)} 0\n" * 5)
     return {"image": "faces", "landmarks": "points", "value": "0"}
 
 
@@ -62,7 +62,7 @@ def test_each_picture_has_the_text_of_its_own_path(synthesizer, faces, tmp_path)
         "value": "0"
     }
     assert predict_files.predict_files(synthesizer, faces, "out") == []
-    (tmp_path / "points/y/face.txt").write_text("30 0\n")
+    (tmp_path / "points/y/face.txt").write_text("30 0\n" * 5)
     newer = (tmp_path / "out/y/face.png").stat().st_mtime + 10
     os.utime(tmp_path / "points/y/face.txt", (newer, newer))
     assert shades(predict_files.predict_files(synthesizer, faces, "out")) == [32]

@@ -20,11 +20,12 @@ class Guided(Derived):
     Attributes:
         source: provides ``parts``, bit k - 1 = part id k of `CELEBAMASK`.
         attribute: whose guide. Of several, parted by commas, example i has that of number i modulo
-            their count, and ``attribute``, its place among the source's ``attribute_names``.
+            their count, in every epoch, and ``attribute``, its place among the source's
+            ``attribute_names``.
 
     Raises:
-        UserError: a source without parts, an attribute without a guide, several of which the source
-            does not have one.
+        UserError: a source without parts, an attribute without a guide; one that is none of the
+            source's ``attribute_names``, if the source has attributes or there are several.
 
     """
 
@@ -33,7 +34,7 @@ class Guided(Derived):
     def __post_init__(self) -> None:
         for name in self.attributes:
             guides.get(name)
-        if len(self.attributes) > 1:
+        if len(self.attributes) > 1 or "attributes" in self.source.provides:
             guides.places(self.attributes, self.attribute_names)
         if "parts" not in self.source.provides:
             raise UserError(

@@ -71,9 +71,9 @@ def _each(names: Sequence[str], *regions: Region) -> dict[str, Guide]:
     return dict.fromkeys(names, regions)
 
 
-#: Guide by attribute of CelebAMask-HQ. Those of `WHOLE_FACE` suit losses that forgive a large
-#: guide only, as the set difference does.
-GUIDES: Mapping[str, Guide] = {
+#: Guide by attribute of CelebAMask-HQ; more may be added. Those of `WHOLE_FACE` suit losses that
+#: forgive a large guide only, as the set difference does.
+GUIDES: dict[str, Guide] = {
     **_each(("Mouth_Slightly_Open", "Wearing_Lipstick", "Big_Lips"), Region(_LIPS)),
     **_each(("Smiling",), Region(_LIPS, dilate=6.0)),  # cheeks move
     # Removing needs the glasses; adding them to a bare face needs the place where they go.
@@ -121,29 +121,24 @@ def places(wanted: Sequence[str], known: Sequence[str]) -> tuple[int, ...]:
         if name not in known:
             raise UserError(
                 f"data.guide names {name}, and examples have the attributes {', '.join(known)}; "
-                "add it to data.options.attributes"
+                "set it to one of these, or add it to data.options.attributes"
             )
     return tuple(known.index(name) for name in wanted)
 
 
-def get(attribute: str, own: Mapping[str, Guide] | None = None) -> Guide:
-    """Returns the guide of an attribute.
-
-    Args:
-        attribute: its name.
-        own: guides that come before those of the table.
+def get(attribute: str) -> Guide:
+    """Returns the guide of an attribute, one of `GUIDES`.
 
     Raises:
         UserError: there is none.
 
     """
-    known = {**GUIDES, **(own or {})}
-    if attribute not in known:
+    if attribute not in GUIDES:
         raise UserError(
-            f"There is no guide for {attribute!r}; there are some for {', '.join(known)}. "
-            "Name its parts, as in (Region(('hair',), dilate=4.0),)."
+            f"There is no guide for {attribute!r}; there are some for {', '.join(GUIDES)}. "
+            "Name its parts in segsynth.data.guides.GUIDES, as in (Region(('hair',), dilate=4.0),)."
         )
-    return known[attribute]
+    return GUIDES[attribute]
 
 
 def draw(guide: Guide, parts: Mapping[str, Coverage]) -> UInt8[np.ndarray, "height width 1"]:

@@ -56,10 +56,15 @@ def gradient_penalty(
     """
     share = share[:, None, None, None]
     between = (1.0 - share) * real + share * jax.lax.stop_gradient(fake)
-    slope = jax.grad(lambda x: discriminator(x).astype(jnp.float32).sum())(between)
+    slope = jax.grad(lambda x: _precise(discriminator(x)).sum())(between)
     # The root has no gradient at 0, where a constant discriminator is.
-    norm = jnp.sqrt((slope.astype(jnp.float32) ** 2).sum((1, 2, 3)) + 1e-12)
+    norm = jnp.sqrt((_precise(slope) ** 2).sum((1, 2, 3)) + 1e-12)
     return ((norm - 1.0) ** 2).mean()
+
+
+def _precise(x: Array) -> Array:
+    """In float32, or float64 where that is what comes."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _mean(term: Callable[[Array], Array], maps: Logits) -> Float[Array, ""]:

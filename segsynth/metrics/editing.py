@@ -12,8 +12,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from segsynth.metrics.exact import ExactSum
-from segsynth.metrics.names import Network, collected, figure_name
-from segsynth.metrics.segmentation import Entry
 from segsynth.types import Array
 
 RESAMPLES = 10_000
@@ -27,8 +25,7 @@ class EditingAccuracy(clu.metrics.Metric):
 
     ``compute`` gives, in [0, 1] and NaN of nothing, ``accuracy``; ``to_on`` and ``to_off``, the
     same over the examples with target 1 and 0; ``balanced``, the mean of these two; ``low`` and
-    ``high``, the 95 % bootstrap interval of ``accuracy``, and ``balanced_low`` and
-    ``balanced_high``; and ``n``, ``n_on``, ``n_off``.
+    ``high``, the 95 % bootstrap interval of ``accuracy``; and ``n``, ``n_on``, ``n_off``.
     """
 
     counts: ExactSum
@@ -68,7 +65,6 @@ class EditingAccuracy(clu.metrics.Metric):
         n_off, n_on = cells.sum(axis=1)
         resampled = resampled_counts(cells, RESAMPLES, self.seed)
         low, high = _interval(accuracy(resampled))
-        balanced_low, balanced_high = _interval(balanced_accuracy(resampled))
         to_off, to_on = _shares(cells)
         return {
             "accuracy": accuracy(cells),
@@ -77,8 +73,6 @@ class EditingAccuracy(clu.metrics.Metric):
             "balanced": balanced_accuracy(cells),
             "low": low,
             "high": high,
-            "balanced_low": balanced_low,
-            "balanced_high": balanced_high,
             "n": n_off + n_on,
             "n_on": n_on,
             "n_off": n_off,
@@ -125,17 +119,3 @@ def _interval(values: Float[np.ndarray, " r"]) -> np.ndarray:
     """95 % of the values that are numbers lie inside; NaN where there are none."""
     known = values[~np.isnan(values)]
     return np.percentile(known, _PERCENTILES) if len(known) else np.full(2, np.nan)
-
-
-def editing_scores(judge: Network, metric: EditingAccuracy) -> dict[str, clu.metrics.Metric]:
-    """Return the accuracy and all else that it computes, ``<name>/<what>``, for a collection.
-
-    The name is never ``editing_accuracy``, that of the paper's judge, which nobody has published:
-    by a classifier of one's own (`segsynth.metrics.names.Trained`) it is
-    ``edits_reached[unlisted]``.
-    """
-    name = figure_name("editing_accuracy", judge)
-    others = ("to_on", "to_off", "balanced", "low", "high", "balanced_low", "balanced_high")
-    counts = ("n", "n_on", "n_off")
-    entries = {f"{name}/{key}": Entry(metric, key) for key in (*others, *counts)}
-    return collected({name: Entry(metric, "accuracy")} | entries)

@@ -16,10 +16,10 @@ from segsynth.errors import UserError
 
 class Published(NamedTuple):
     """A figure that others have published: the network it is defined on, and what it is called on
-    any other. Where nobody has published that network (None), nothing earns the name.
+    any other.
     """
 
-    network: str | None
+    network: str
     general: str
 
 
@@ -35,7 +35,6 @@ PUBLISHED: Mapping[str, Published] = {
     "clip_score": Published("clip_vit_b32", "caption_score"),
     "clip_top_1": Published("clip_vit_b32", "caption_top_1"),
     "clip_class_balanced": Published("clip_vit_b32", "caption_class_balanced"),
-    "editing_accuracy": Published(None, "edits_reached"),
 }
 
 #: A single underscore between letters or digits stays, but where it would read as an escape.
@@ -58,13 +57,6 @@ class Network(Protocol):
     @property
     def published(self) -> bool:
         """Whether its weights are those of the catalogue, by their sha256."""
-
-
-class Trained(NamedTuple):
-    """A network of one's own, such as the judge of edits: neither random nor published."""
-
-    name: str
-    standin = published = False
 
 
 def figure_name(published: str, network: Network) -> str:

@@ -98,7 +98,8 @@ class EditingNetwork(nn.Module):
 
         Args:
             image: in [-1, 1].
-            label: wanted attributes, 0 or 1 each.
+            label: of one attribute the wanted value, 0 or 1; of several 1 or -1 for the one that is
+                set or taken away, and 0 for the others, which stay.
             train: normalise batch norm by the batch, which needs ``mutable=["batch_stats"]``.
 
         """

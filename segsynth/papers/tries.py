@@ -1,6 +1,7 @@
 """Trainings of one row of a paper's table: those that fail are made again, and none is hidden."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 
@@ -8,7 +9,8 @@ from collections.abc import Callable, Mapping
 class Try:
     """One training: its seed, how many updates, what it reached, and how long an update took.
 
-    ``metrics`` with ``collapsed``, 1 or 0; ``seconds`` is None if they were not measured.
+    ``metrics`` with ``collapsed``, 1 or 0, or NaN where nothing was evaluated; ``seconds`` is None
+    if they were not measured.
     """
 
     seed: int
@@ -17,10 +19,11 @@ class Try:
     seconds: float | None = None
 
     def collapsed(self, min_updates: int) -> bool | None:
-        """Return whether it collapsed; None for a training too short to be judged."""
-        if self.updates < min_updates:
-            return None
-        return bool(self.metrics["collapsed"])
+        """Return whether it collapsed; None for a training that is not judged, as it is too short
+        or nothing was evaluated.
+        """
+        found = self.metrics["collapsed"]
+        return None if self.updates < min_updates or math.isnan(found) else bool(found)
 
 
 def with_retries(

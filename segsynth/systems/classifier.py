@@ -22,6 +22,7 @@ from segsynth.engine.optimizers import adamw
 from segsynth.errors import UserError
 from segsynth.metrics.accumulators import MeanOverExamples
 from segsynth.metrics.editing import EditingAccuracy
+from segsynth.metrics.names import collected
 from segsynth.metrics.segmentation import Entry
 from segsynth.networks.planes import to_unit
 from segsynth.pretrained.attribute_classifier import AttributeClassifier
@@ -147,8 +148,8 @@ class Classifier:
         }
         for i, name in enumerate(self.attributes):
             metric = EditingAccuracy.of(logits[:, i], labels[:, i], batch["valid"])
-            prefix = f"{name}__" if len(self.attributes) > 1 else ""
-            scores |= {f"{prefix}{ours}": Entry(metric, key) for ours, key in _SHARES.items()}
+            prefix = f"{name}/" if len(self.attributes) > 1 else ""
+            scores |= collected({f"{prefix}{o}": Entry(metric, key) for o, key in _SHARES.items()})
         return clu.metrics.Collection.create_collection(**scores), {"image": batch["image"]}
 
     def remarks(self, variables: Variables, frozen: Frozen, inputs: HostBatch) -> tuple[str, ...]:

@@ -60,7 +60,8 @@ def test_what_is_refused():
 
 def test_guides_of_a_published_tree(tmp_path):
     root = TREES["celebamask"].make(tmp_path)
-    config = {"source": "celebamask", "root": str(root), "guide": "Big_Nose", "options": {}}
+    options = {"keys": ("parts",)}  # its attributes are others
+    config = {"source": "celebamask", "root": str(root), "guide": "Big_Nose", "options": options}
     example = sources.build(config, "train")[0]
     assert (example["guide"] == 255).all()
     parts = {"nose": np.ones(example["parts"].shape[:2], np.float32)}

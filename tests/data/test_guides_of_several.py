@@ -76,6 +76,23 @@ def test_a_source_of_parts_has_them_in_turn():
         np.testing.assert_array_equal(both[index]["guide"], alone[index]["guide"])
 
 
+def test_the_guide_of_another_attribute_than_the_labels():
+    """Labels of a smile with the guide of the mouth's opening would train an editor of neither."""
+    said = r"data\.guide names Mouth_Slightly_Open, and examples have the attributes Smiling;"
+    wrong = {**config(), "guide": "Mouth_Slightly_Open", "options": {"attributes": ("Smiling",)}}
+    with pytest.raises(UserError, match=said):
+        sources.build(wrong, "train")
+    rendered = {"attributes": ("Smiling",), "provides": ("image", "attributes", "guide")}
+    with pytest.raises(UserError, match=said):
+        sources.build({**wrong, "options": rendered}, "train")
+    with pytest.raises(UserError, match=said):
+        Guided(Faces(attribute_names=("Smiling",)), "Mouth_Slightly_Open")
+    blind = Faces(provides=("parts",), attribute_names=("Smiling",))  # no labels to go with it
+    assert "guide" in Guided(blind, "Mouth_Slightly_Open").provides
+    right = {"attributes": ("Mouth_Slightly_Open", "Smiling")}
+    sources.build({**wrong, "options": right}, "train")
+
+
 def test_one_that_the_examples_lack():
     with pytest.raises(
         UserError, match=r"data\.guide names Bald, and examples have the attributes"

@@ -9,10 +9,21 @@ from segsynth.errors import UserError
 
 def test_lines_of_two_numbers(tmp_path):
     file = tmp_path / "face.txt"
-    file.write_text("1.5 2\n\n-3, 4\n")
+    file.write_text("1.5 2\n\n-3, 4\n" + 3 * "0 7\n")
     found = landmarks.read(file)
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, [[1.5, 2], [-3, 4]])
+    np.testing.assert_array_equal(found, [[1.5, 2], [-3, 4], [0, 7], [0, 7], [0, 7]])
+
+
+def test_as_many_as_a_face_has(tmp_path):
+    file = tmp_path / "face.txt"
+    for count in (5, 68, 70):
+        file.write_text("1 2\n" * count)
+        assert landmarks.read(file).shape == (count, 2)
+    for count in (1, 4, 67, 69, 71, 98):
+        file.write_text("1 2\n" * count)
+        with pytest.raises(UserError, match=rf"face\.txt holds {count} landmarks; expected 68"):
+            landmarks.read(file)
 
 
 @pytest.mark.parametrize("text", ["", "1 2 3\n", "1 2\n3\n", "one two\n", "1 nan\n"])

@@ -22,7 +22,7 @@ from segsynth.engine import imported, sharding
 from segsynth.errors import UserError
 from segsynth.evaluate import Evaluator
 from segsynth.metrics.accumulators import MeanOverExamples
-from segsynth.metrics.names import PUBLISHED, Trained, figure_name, identifier, name_of
+from segsynth.metrics.names import PUBLISHED, figure_name, identifier, name_of
 from segsynth.pretrained import loading
 from segsynth.pretrained.catalog import CATALOG
 from segsynth.weights import import_weights
@@ -88,22 +88,13 @@ class Network:
 def test_only_its_own_published_weights_earn_a_name(published):
     needed, general = PUBLISHED[published]
     assert general not in PUBLISHED
-    if needed is None:  # nobody has published it: other networks, whatever they are called
-        needed = "classifier"
-        assert figure_name(published, Network(needed, False, True)) == f"{general}[classifier]"
-    else:
-        assert needed in CATALOG
-        assert figure_name(published, Network(needed, False, True)) == published
+    assert needed in CATALOG
+    assert figure_name(published, Network(needed, False, True)) == published
     # A network that claims both is a stand-in.
     for claim in (True, False):
         assert figure_name(published, Network(needed, True, claim)) == f"{general}[standin]"
     assert figure_name(published, Network(needed, False, False)) == f"{general}[unlisted]"
     assert figure_name(published, Network("resnet50", False, True)) == f"{general}[resnet50]"
-
-
-def test_a_network_of_ones_own_earns_nothing():
-    for published, (needed, general) in PUBLISHED.items():
-        assert figure_name(published, Trained(needed or "judge")) == f"{general}[unlisted]"
 
 
 def test_an_evaluation_says_which_figures_are_of_a_stand_in(monkeypatch, tmp_path, caplog):

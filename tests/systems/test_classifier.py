@@ -7,6 +7,7 @@ import pytest
 
 from segsynth import systems
 from segsynth.errors import UserError
+from segsynth.metrics.names import name_of
 from segsynth.pretrained.attribute_classifier import AttributeClassifier
 from segsynth.systems.classifier import shifted
 
@@ -59,14 +60,15 @@ def test_it_learns_and_is_scored_by_direction(head):
 
 
 def test_several_attributes_have_a_score_each():
-    names = ("Smiling", "Bangs")
+    names = ("Smiling", "5_o_Clock_Shadow")
     system = build(attributes=names)
     state, _ = trained(system, attributes=2, steps=60)
     judged = jax.jit(system.eval_step)
     given = batch(99, attributes=2)
     found = judged(state.variables(), {}, given, jax.random.key(0))[0].compute()
-    assert {f"{name}__accuracy" for name in names} < set(found)
-    mean = np.mean([float(found[f"{name}__accuracy"]) for name in names])
+    found = {name_of(name): value for name, value in found.items()}
+    assert {f"{name}/accuracy" for name in names} < set(found)
+    mean = np.mean([float(found[f"{name}/accuracy"]) for name in names])
     assert float(found["accuracy"]) == pytest.approx(mean) and mean > 0.8
     with pytest.raises(
         UserError, match=r"examples have 1 attributes where system\.attributes names 2"

@@ -59,10 +59,14 @@ def started():
 
 
 @pytest.fixture(scope="module")
-def stepped(started):
+def step(started):
+    return jax.jit(started[0].train_step)
+
+
+@pytest.fixture(scope="module")
+def stepped(started, step):
     """The state after one and after two steps, and the scalars of the first."""
-    system, state = started
-    step = jax.jit(system.train_step)
+    _, state = started
     one, scalars = step(state, {}, batch(), jax.random.key(0))
     two, _ = step(one, {}, batch(seed=1), jax.random.key(1))
     return one, two, scalars
@@ -73,6 +77,27 @@ def test_adam_counts_the_updates_of_each_player(stepped):
         assert int(state.step) == steps
         assert int(state.opt_state["critic"][0].count) == CRITICS * steps
         assert int(state.opt_state["editor"][0].count) == steps
+
+
+def test_150_updates_move_what_they_minimise(started, step):
+    """On faces whose mouths are bright or dark."""
+    _, state = started
+    random, rows = np.random.default_rng(7), []
+    for i in range(150):
+        given = batch(seed=i)
+        given["image"] = random.integers(90, 160, given["image"].shape).astype(np.uint8)
+        bright = given["attributes"][:, :, None, None]
+        given["image"][:, 8:12, 4:12] = np.where(bright, 230, 20)
+        state, scalars = step(state, {}, given, jax.random.key(i))
+        rows.append(scalars)
+    values = {name: np.array([row[name] for row in jax.device_get(rows)]) for name in rows[0]}
+    assert all(np.isfinite(value).all() for value in values.values())
+    start, end = (
+        {n: x[part].mean() for n, x in values.items()} for part in (slice(10), slice(-10, None))
+    )
+    assert end["mask"] < start["mask"] / 2 and end["coverage_same"] > start["coverage_same"] + 0.1
+    assert end["same"] < 0.7 * start["same"] and end["cycle"] < start["cycle"]
+    assert int(state.step) == 150
 
 
 def test_each_update_has_a_batch_of_its_own():
@@ -171,13 +196,42 @@ def close(a, b, atol):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=atol, rtol=1e-3), a, b)
 
 
-@pytest.mark.parametrize("form", ["hinge", "lsgan"])
+#: Form -> what the critic and the editor pay, by the critic's answers; hinge: Lim and Ye 2017,
+#: least squares: Mao et al. 2017.
+FORMS = {
+    "wgan": lambda real, fake: (fake.mean() - real.mean(), -fake.mean()),
+    "hinge": lambda real, fake: (
+        np.maximum(1 - real, 0).mean() + np.maximum(1 + fake, 0).mean(),
+        -fake.mean(),
+    ),
+    "lsgan": lambda real, fake: (
+        ((real - 1) ** 2).mean() / 2 + (fake**2).mean() / 2,
+        ((fake - 1) ** 2).mean(),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_other_forms_of_the_game(started, form):
-    system, state = started
-    other = build(adversarial=form, loss={"penalty": 0.0})
-    terms = jax.eval_shape(other.train_step, state, {}, batch(), jax.random.key(0))[1]
-    assert "critic_penalty" not in terms and terms["loss"].shape == ()
-    assert other.game.form == form != system.game.form
+    _, state = started
+    game = build(adversarial=form, loss={"penalty": 0.0}).game
+    faces = faces_of({name: jnp.asarray(x[:COUNT]) for name, x in batch().items()})
+    critic = jax.tree.map(lambda leaf: 3 * leaf, state.params["critic"])  # answers beyond 1
+
+    @jax.jit
+    def played(critic):
+        edit = game.edit(state.params["editor"], {}, faces.image, 1 - faces.label)
+        terms = game.critic_terms(critic, faces, edit.image, jnp.full(COUNT, 0.5))
+        made, _ = game.editor_terms(state.params["editor"], {}, critic, faces)
+        answers = [game.critic.apply({"params": critic}, x)[0] for x in (faces.image, edit.image)]
+        return terms, made, answers
+
+    terms, made, (real, fake) = jax.device_get(played(critic))
+    assert max(real.max(), -fake.min()) > 1 > min(real.min(), -fake.max())  # both sides of a hinge
+    expected = FORMS[form](real, fake)
+    assert float(terms["critic_play"]) == pytest.approx(float(expected[0]), rel=1e-4, abs=1e-5)
+    assert float(made["adversarial"]) == pytest.approx(float(expected[1]), rel=1e-4, abs=1e-5)
+    assert "critic_penalty" not in terms
 
 
 def test_smoothed_classes_are_the_critics_alone(started):
@@ -310,6 +364,7 @@ def test_a_strength_outside_its_range_is_refused(started):
     ("change", "message"),
     [
         ({"resolution": 48}, "system.resolution is 48"),
+        ({"resolution": 8}, "system.resolution is 8; expected a power of two >= 16"),
         ({"n_critic": -1}, "system.n_critic is -1"),
         ({"floor": 1.0}, "system.floor is 1.0"),
         ({"adversarial": "gan"}, "system.adversarial is 'gan'"),

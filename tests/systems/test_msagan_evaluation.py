@@ -1,13 +1,15 @@
 """Scores of edits on faces made by hand, where every number is known."""
 
+import clu.metrics
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from segsynth.metrics.names import name_of
 from segsynth.metrics.structural import ssim_map
 from segsynth.systems.msagan import evaluation
-from segsynth.systems.msagan.evaluation import Faces, edit_scores
+from segsynth.systems.msagan.evaluation import Faces, each, edit_scores
 
 SIDE, COUNT = 32, 6
 ROWS, COLUMNS = slice(18, 22), slice(12, 20)
@@ -128,6 +130,51 @@ def test_photographs_have_no_truth():
     assert not any(name.startswith("oracle") for name in found)
     values = {name.replace("__", "/"): float(m.compute()) for name, m in found.items()}
     assert "oracle" not in evaluation.report(values)
+
+
+NAMES = ("Smiling", "5_o_Clock_Shadow", "Bald")
+
+
+def of_two(edited, mask):
+    """Scores of edits of two attributes in turn; nobody has the third one edited."""
+    faces, which = people(), jnp.arange(COUNT) % 2
+
+    @jax.jit
+    def scored(arrays, edited, mask):
+        given = Faces(*arrays)
+        found = edit_scores(given, edited, {"edit": mask, "same": mask}, JUDGES)
+        return found | each(NAMES, which, given, edited, mask, JUDGES)
+
+    arrays = (faces.image, faces.target, faces.guide, faces.valid, faces.truth)
+    found = scored(arrays, jnp.asarray(edited(faces)), jnp.asarray(mask(faces)))
+    values = clu.metrics.Collection.create_collection(**found).compute()
+    return {name_of(name): float(value) for name, value in values.items()}
+
+
+def test_each_of_several_attributes_has_its_own_scores():
+    first = (jnp.arange(COUNT) % 2 == 0)[:, None, None, None]
+    found = of_two(lambda f: jnp.where(first, f.truth, f.image), lambda f: f.guide)
+    assert found["accuracy"] == 0.5 and found["collapsed"] == 1.0  # of one of them
+    for name, reached in zip(NAMES, (1.0, 0.0), strict=False):
+        assert found[f"{name}/accuracy"] == found[f"{name}/judge2"] == reached
+        assert found[f"{name}/identity/accuracy"] == found[f"{name}/identity/judge2"] == 0.0
+        assert found[f"{name}/collapsed"] == 1.0 - reached and found[f"{name}/n"] == 3
+    assert np.isnan(found["Bald/accuracy"]) and np.isnan(found["Bald/collapsed"])
+    lines = evaluation.report(found, NAMES).splitlines()
+    assert lines[-1].startswith("collapsed: yes") and lines[-1].endswith("(of 5_o_Clock_Shadow)")
+    rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
+    assert rows["Smiling"].endswith("| 1.000 | 3 | 0.000 |")
+    assert rows["5_o_Clock_Shadow"].endswith("| 0.000 | 3 | 1.000 |")
+    assert "| 0.000 |" in rows["Smiling, identity"]
+
+
+def test_the_mask_of_one_of_several_attributes_may_be_silent():
+    first = (jnp.arange(COUNT) % 2 == 0)[:, None, None, None]
+    found = of_two(lambda f: f.truth, lambda f: jnp.where(first, f.guide, 0.0))
+    assert found["accuracy"] == 1.0 and found["collapsed"] == 1.0
+    assert [found[f"{name}/collapsed"] for name in NAMES[:2]] == [0.0, 1.0]
+    fine = of_two(lambda f: f.truth, lambda f: f.guide)
+    assert fine["collapsed"] == 0.0  # also where one attribute has no face
 
 
 def test_the_report_has_a_row_for_each_editor():

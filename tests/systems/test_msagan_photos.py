@@ -11,7 +11,7 @@ from segsynth.errors import UserError
 from segsynth.predict import Synthesizer
 from segsynth.predict_files import predict_files
 from segsynth.system import Offering
-from segsynth.systems.msagan import alignment
+from segsynth.systems.msagan import alignment, photos
 
 SIDE = 16
 TINY = {
@@ -70,12 +70,38 @@ def test_a_cut_and_the_way_back():
     ("points", "message"),
     [
         (np.zeros((7, 2)), "landmarks are 7 points; expected 68"),
+        (np.zeros((98, 2)), "landmarks are 98 points; expected 68"),
         (np.ones((5, 2)), "are one point; expected those of a face"),
     ],
 )
 def test_points_that_are_no_face(points, message):
     with pytest.raises(UserError, match=message):
         alignment.square(points)
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (FIVE.T, r"landmarks are an array of \(2, 5\); expected x and y of each"),
+        (FIVE.ravel(), r"landmarks are an array of \(10,\)"),
+        (np.where(FIVE == 47, np.nan, FIVE), "all finite"),
+        # Of a picture that is ten times as large: 560 px around (500, 415).
+        (10 * FIVE, r"a square of 560 px around \(500, 415\), and the picture has 100x90 px"),
+        (FIVE - np.array([60, 0]), r"around \(-10, 42\)"),
+        (FIVE + np.array([0, 50]), r"around \(50, 92\)"),
+        # Within, and too large: 56 px times 7.2.
+        (7.2 * (FIVE - [50, 41.5]) + [50, 41.5], "a square of 403 px"),
+    ],
+)
+def test_landmarks_of_another_picture(points, message):
+    with pytest.raises(UserError, match=message):
+        alignment.framed(points, 90, 100)
+
+
+def test_a_square_may_be_larger_than_the_picture():
+    points = 7 * (FIVE - [50, 41.5]) + [50, 41.5]
+    assert alignment.framed(points, 90, 100).side == pytest.approx(392)
+    assert alignment.framed(FIVE.astype(int).tolist(), 90, 100).side == 56
 
 
 def test_faces_are_cut_as_published_ones(test_data):
@@ -122,6 +148,81 @@ def test_an_aligned_face_is_put_back_where_it_was(editor, photo):
     np.testing.assert_array_equal(nothing["image"], photo)
 
 
+def test_a_small_face_is_said_to_be_enlarged(editor, photo):
+    small = 0.2 * (FIVE - [50, 41.5]) + [50, 41.5]
+    inputs = {"image": photo, "landmarks": small}
+    said = "the face has 11 px and training saw 16; it is enlarged for the edit"
+    assert editor.system.remarks({}, {}, inputs) == (said,)
+    assert editor.system.remarks({}, {}, {**inputs, "landmarks": FIVE}) == ()
+
+
+class Drawn:
+    """Instead of networks: an attribute image of one's own, and a mask of 1."""
+
+    inputs = ("image", "value", "strength")
+
+    def __init__(self, drawn, mask):
+        self.answer = {"attribute_image": drawn[None], "attention": mask[None]}
+
+    def __call__(self, system, batch, key):
+        return {**self.answer, "image": batch["image"]}
+
+    def edited(self, image, **more):
+        inputs = {"image": image, "value": 1, "strength": 1.0, **more}
+        return photos.synthesize(self, self, inputs, jax.random.key(0), SIDE)
+
+
+def ramp(size):
+    """An attribute image that says where its pixels are, in [0, 240]."""
+    y, x = np.mgrid[:size, :size]
+    return np.stack([15 * x, 15 * y, 0 * x], axis=-1).astype(np.uint8)
+
+
+def test_all_of_a_turned_square_is_the_attribute_image_where_the_mask_is_1(photo):
+    points = turned(FIVE, 0.5)
+    full = Drawn(ramp(SIDE), np.full((SIDE, SIDE, 1), 255, np.uint8))
+    found = full.edited(photo, landmarks=points)["image"].astype(float)
+    frame = alignment.square(points)
+    rows, columns = frame.places(90, 100, SIDE)
+    inside = (rows >= 0) & (rows <= SIDE - 1) & (columns >= 0) & (columns <= SIDE - 1)
+    assert 1500 < inside.sum() < 56**2
+    expected = np.stack([15 * columns, 15 * rows, 0 * rows], axis=-1)
+    np.testing.assert_allclose(found[inside], expected[inside], atol=0.51)
+    # The way back is not its own judge: the left of the upper side, by hand.
+    across, down = np.array([np.cos(0.5), np.sin(0.5)]), np.array([-np.sin(0.5), np.cos(0.5)])
+    x, y = frame.middle - 20 * across - 10 * down
+    column, row = (28 - 20) / 56 * SIDE - 0.5, (28 - 10) / 56 * SIDE - 0.5
+    there = found[round(y - 0.5), round(x - 0.5)]
+    np.testing.assert_allclose(there, (15 * column, 15 * row, 0), atol=15 * SIDE / 56)
+
+
+def test_half_a_mask_is_half_of_both(photo):
+    half = Drawn(ramp(SIDE), np.full((SIDE, SIDE, 1), 51, np.uint8))  # a fifth
+    found = half.edited(photo, landmarks=FIVE)["image"].astype(float)
+    rows, columns = alignment.square(FIVE).places(90, 100, SIDE)
+    drawn = np.stack([15 * columns, 15 * rows, 0 * rows], axis=-1)
+    expected = 0.8 * photo + 0.2 * drawn
+    inside = slice(20, 60), slice(30, 70)
+    np.testing.assert_allclose(found[inside], expected[inside], atol=0.51)
+
+
+@pytest.mark.parametrize("mask", [255, 0])
+def test_the_middle_of_a_larger_picture_becomes_the_attribute_image(photo, mask):
+    full = Drawn(ramp(SIDE), np.full((SIDE, SIDE, 1), mask, np.uint8))
+    found = full.edited(photo)
+    if not mask:
+        np.testing.assert_array_equal(found["image"], photo)
+        return
+    np.testing.assert_array_equal(found["image"][:, 5:95], found["attribute_image"])
+    np.testing.assert_array_equal(found["image"][:, :5], photo[:, :5])
+    np.testing.assert_array_equal(found["image"][:, 95:], photo[:, 95:])
+    places = (np.arange(90) + 0.5) / 90 * SIDE - 0.5
+    middle = found["image"][10:80, 15:85].astype(float)
+    down, across = np.meshgrid(15 * places[10:80], 15 * places[10:80], indexing="ij")
+    np.testing.assert_allclose(middle[..., 0], across, atol=1)
+    np.testing.assert_allclose(middle[..., 1], down, atol=1)
+
+
 def test_flags_of_the_command_line(editor, photo):
     assert editor.inputs == ("image", "value", "strength", "attribute", "landmarks")
     full = editor(image=photo, attribute="Mouth_Slightly_Open", value="1", strength="1")
@@ -143,6 +244,8 @@ def test_flags_of_the_command_line(editor, photo):
         ({"attribute": "Smiling"}, "attribute has no 'Smiling'; it knows Mouth_Slightly_Open"),
         ({"gaze": 1}, "this system's input has no 'gaze'"),
         ({"landmarks": np.zeros((3, 2))}, "landmarks are 3 points"),
+        ({"landmarks": FIVE.T}, "landmarks are an array of"),
+        ({"landmarks": 100 * FIVE}, "a square of 5600 px around"),
     ],
 )
 def test_a_wrong_flag_is_one_line(editor, photo, given, message):

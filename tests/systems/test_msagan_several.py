@@ -8,11 +8,13 @@ import pytest
 
 from segsynth import systems
 from segsynth.errors import UserError
+from segsynth.metrics.names import name_of
 from segsynth.predict import Synthesizer
 from segsynth.systems.msagan.training import Faces, faces_of, told
 
 SIDE = 16
-NAMES = ("Mouth_Slightly_Open", "Eyeglasses", "Bald")
+#: A collection of metrics takes no name that begins with a digit.
+NAMES = ("Mouth_Slightly_Open", "Eyeglasses", "5_o_Clock_Shadow")
 TINY = {
     "name": "msagan",
     "attributes": NAMES,
@@ -21,7 +23,7 @@ TINY = {
     "critic": {"width": 4, "conv_impl": "matmul"},
     "optimizer": {"lr": 1e-3},
     "n_critic": 1,
-    "judges": {"judge": {"width": 2}},
+    "judges": {"judge": {"width": 2}, "judge2": {"width": 3}},
 }
 
 
@@ -63,41 +65,56 @@ def test_what_excludes_the_attribute_goes():
     faces = Faces(jnp.zeros((3, 4, 4, 3)), label, jnp.zeros((3, 4, 4, 1)), which)
     np.testing.assert_array_equal(faces.target(((0, 1),)), [[0, 1, 1], [1, 0, 0], [1, 0, 1]])
     with pytest.raises(UserError, match=r"system\.exclusive.* has no 'Blond_Hair'"):
-        systems.build({**TINY, "exclusive": (("Bald", "Blond_Hair"),)})
+        systems.build({**TINY, "exclusive": (("Eyeglasses", "Blond_Hair"),)})
 
 
 def test_a_step_judges_all_attributes_of_an_edit(started):
-    system, state = started
+    _, state = started
+    system = systems.build({**TINY, "exclusive": (NAMES[1:],)})
     given = batch(6)
+    # Part 1 has examples 1, 3 and 5, which edit attributes 1, 0 and 2.
+    given["attributes"][1::2] = [[1, 0, 1], [1, 1, 0], [0, 1, 0]]
     after, scalars = jax.jit(system.train_step)(state, {}, given, jax.random.key(0))
-    last = faces_of({name: jnp.asarray(x[1::2]) for name, x in given.items()}, 3)
+    first, last = (
+        faces_of({name: jnp.asarray(x[i::2]) for name, x in given.items()}, 3) for i in (0, 1)
+    )
+    target = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1]], np.float32)  # what is excluded is gone
+
+    def entropy(logits, wanted):
+        # The sum over attributes: the edited one counts as if it were alone.
+        return optax.sigmoid_binary_cross_entropy(logits, wanted).sum(axis=1).mean()
 
     @jax.jit
-    def classes(editor, critic):
+    def classes(editor, critic, before):
         edit = system.game.edit(editor, {}, last.image, last.told(1 - last.value))
         logits = system.game.critic.apply({"params": critic}, edit.image)[1]
         assert logits.shape == (3, 3)
-        return optax.sigmoid_binary_cross_entropy(logits, last.target()).mean()
+        real = system.game.critic.apply({"params": before}, first.image)[1]
+        return entropy(logits, target), entropy(real, first.label)
 
-    expected = classes(state.params["editor"], after.params["critic"])
-    assert float(scalars["classes"]) == pytest.approx(float(expected), rel=1e-4)
+    expected = classes(state.params["editor"], after.params["critic"], state.params["critic"])
+    assert float(scalars["classes"]) == pytest.approx(float(expected[0]), rel=1e-4)
+    assert float(scalars["critic_classes"]) == pytest.approx(float(expected[1]), rel=1e-4)
 
 
 def test_each_attribute_has_its_own_shares(started):
     system, state = started
     judge = dict(system.judges)["judge"]
-    frozen = {"judge": jax.jit(judge.init)(jax.random.key(1))}
+    frozen = {name: jax.jit(one.init)(jax.random.key(1)) for name, one in system.judges}
     given = batch(6)
     scored = jax.jit(system.eval_step)
     metrics, _ = scored(state.variables(), frozen, given, jax.random.key(0))
-    found = {name: float(value) for name, value in metrics.compute().items()}
-    assert [found[f"{name}__n"] for name in NAMES] == [2, 2, 2] and found["n"] == 6
-    mean = np.mean([found[f"{name}__accuracy"] for name in NAMES])
-    assert found["accuracy"] == pytest.approx(mean)
+    found = {name_of(name): float(value) for name, value in metrics.compute().items()}
+    assert [found[f"{name}/n"] for name in NAMES] == [2, 2, 2] and found["n"] == 6
+    for key in ("accuracy", "judge2", "identity/accuracy", "identity/judge2"):
+        mean = np.mean([found[f"{name}/{key}"] for name in NAMES])
+        assert found[key] == pytest.approx(mean), key
+    assert found["collapsed"] == max(found[f"{name}/collapsed"] for name in NAMES)
+    assert "| 5_o_Clock_Shadow, identity |" in system.report(found)
     values = given["attributes"][np.arange(6), given["attribute"]]
     logits = judge.logits(frozen["judge"], jnp.asarray(given["image"], jnp.float32) / 127.5 - 1)
     decided = np.asarray(logits)[np.arange(6), given["attribute"]] > 0
-    assert found["identity__accuracy"] == pytest.approx((decided != (values > 0)).mean())
+    assert found["identity/accuracy"] == pytest.approx((decided != (values > 0)).mean())
 
 
 def test_a_user_names_the_attribute(started):
@@ -121,3 +138,13 @@ def test_other_attributes_than_the_examples_have(started):
         jax.eval_shape(system.train_step, state, {}, given, jax.random.key(0))
     with pytest.raises(UserError, match=r"system\.attributes is empty"):
         systems.build({**TINY, "attributes": ()})
+
+
+def test_a_mask_that_cannot_know_the_attribute():
+    def build(**editor):
+        return systems.build({**TINY, "editor": {**TINY["editor"], **editor}})
+
+    with pytest.raises(UserError, match="E2D2, whose mask would be the same for all of Mouth"):
+        build(structure="E2D2")
+    assert build(structure="E2D2", mask_sees_attr=True).attributes == NAMES
+    assert build(structure="E2D1").attributes == NAMES  # its decoder sees both encoders

@@ -1,5 +1,7 @@
 """The paper's table: collapse found out and tried again, means with and without it."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -83,6 +85,8 @@ def test_an_editor_that_returns_its_input_is_tried_three_times():
     assert [one.seed for one in lucky] == [7, 8]
     short = with_retries(lambda seed: Try(seed, 5, IDENTITY), seed=7, min_updates=MIN)
     assert len(short) == 1 and short[0].collapsed(MIN) is None
+    nothing = with_retries(lambda seed: Try(seed, 500, {"collapsed": math.nan}), seed=7)
+    assert len(nothing) == 1 and nothing[0].collapsed(MIN) is None
 
 
 def sweep():
@@ -119,6 +123,9 @@ def test_means_stand_with_and_without_what_collapsed_beside_the_papers():
     assert lines(by_loss, "No mask")[:3] == ["66.0", f"{with_it:.1f}", "90.0"]
     assert lines(by_loss, "No mask")[-1] == "1 of 4"
     assert lines(by_loss, "SDE") == ["86.0", "90.0", "90.0", "0.990", "0.970", "0.970", "0 of 4"]
+    some = {**sweep(), ("SDE", "E1D1"): (Try(0, 5, IDENTITY),)}
+    row = lines(mean_table(some, MIN, by="loss"), "SDE")
+    assert row[-1] == "0 of 3, 1 not judged" and row[1:3] == [f"{with_it:.1f}", "90.0"]
     by_structure = mean_table(sweep(), MIN, by="structure")
     assert lines(by_structure, "E2D1")[:3] == ["62.0", f"{with_it:.1f}", "90.0"]
     assert lines(by_structure, "E1D1")[:3] == ["85.0", "90.0", "90.0"]

@@ -126,8 +126,9 @@ class Portraits:
         start: index of the first portrait; held-out splits use another range.
         framing: "portrait" = head and shoulders; "tight" = the face, for small pictures.
         attributes: names of the elements of ``attributes``.
-        guide: attribute of ``guide`` and ``counterfactual``; "" = none. Of several, parted by
-            commas, example i has that of number i modulo their count.
+        guide: attribute of ``guide`` and ``counterfactual``, one of ``attributes`` if these are
+            rendered; "" = none. Of several, parted by commas, example i has that of number i modulo
+            their count, in every epoch.
         regions: regions of ``guide`` instead of those that `guides.GUIDES` has for the attribute.
         jaw_coupling: by how much of the mouth's opening the chin drops, 0..1; above 0 the guide of
             a mouth does not cover all that truly changes.
@@ -170,7 +171,8 @@ class Portraits:
             )
         for name in (*self.attributes, *guides.names(self.guide)):
             portrait_attributes.get(name)
-        if "attribute" in self.provides:
+        # Labels of one attribute beside the guide of another teach nothing.
+        if {"attribute", "attributes"} & set(self.provides):
             guides.places(guides.names(self.guide), self.attributes)
         if not self.guide and {"guide", "counterfactual"} & set(self.provides):
             raise UserError(

@@ -1,6 +1,7 @@
 """The square that FFHQ's alignment cuts around a face, and the way back into the picture."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Num
@@ -10,8 +11,10 @@ from segsynth.errors import UserError
 
 #: Rows of the eyes and of the corners of the mouth among 68 landmarks in iBUG's order.
 _EYES, _CORNERS = (slice(36, 42), slice(42, 48)), (48, 54)
-_MANY = 68
+_MANY = (68, 70)
 _FEW = 5
+#: A square with more than so many times the picture's longer side is of other landmarks.
+_LARGEST = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +66,31 @@ def sampled(
     return np.stack(planes, axis=-1)
 
 
+def framed(points: Any, height: int, width: int) -> Square:
+    """Return the `square` around the face in a picture.
+
+    Raises:
+        UserError: ``points`` that are no finite x, y, or of no face; a square whose middle lies
+            outside the picture, or that is more than 4 times as large, as landmarks of another
+            picture, or of another scale, give it.
+
+    """
+    found = np.asarray(points)
+    if found.ndim != 2 or found.shape[1] != 2 or not np.isfinite(found).all():
+        raise UserError(
+            f"landmarks are an array of {found.shape}; expected x and y of each, (n, 2), all finite"
+        )
+    frame = square(found.astype(np.float64))
+    x, y = frame.middle
+    inside = 0 <= x <= width and 0 <= y <= height
+    if not inside or frame.side > _LARGEST * max(height, width):
+        raise UserError(
+            f"landmarks give a square of {frame.side:.0f} px around ({x:.0f}, {y:.0f}), and the "
+            f"picture has {width}x{height} px; bring those of this picture, in its own px"
+        )
+    return frame
+
+
 def square(points: Float[np.ndarray, "n 2"]) -> Square:
     """Return the square around a face (Karras et al., CVPR 2019, the preparation of FFHQ).
 
@@ -71,22 +99,22 @@ def square(points: Float[np.ndarray, "n 2"]) -> Square:
     1.8 times that from eyes to mouth.
 
     Args:
-        points: x, y in px; 68 in iBUG's order, which may be followed by others, or 5: the eye on
+        points: x, y in px; 68 in iBUG's order, 70 with the pupils behind them, or 5: the eye on
             the left of the picture, the other one, the nose, the corners of the mouth.
 
     Raises:
         UserError: another number of points, or points that are all one.
 
     """
-    if len(points) >= _MANY:
+    if len(points) in _MANY:
         left, right = (points[eye].mean(axis=0) for eye in _EYES)
         corners = points[list(_CORNERS)]
     elif len(points) == _FEW:
         left, right, corners = points[0], points[1], points[3:]
     else:
         raise UserError(
-            f"landmarks are {len(points)} points; expected 68 in iBUG's order, or 5: eyes, nose, "
-            "corners of the mouth"
+            f"landmarks are {len(points)} points; expected 68 in iBUG's order, 70 with the pupils, "
+            "or 5: eyes, nose, corners of the mouth"
         )
     eyes, across = (left + right) / 2.0, right - left
     down = corners.mean(axis=0) - eyes

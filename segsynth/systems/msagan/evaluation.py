@@ -16,6 +16,7 @@ from segsynth.losses.masks import dilated
 from segsynth.metrics.accumulators import MeanOverExamples, RatioOfTotals
 from segsynth.metrics.editing import EditingAccuracy
 from segsynth.metrics.inpainting import psnr, region_mean
+from segsynth.metrics.names import collected
 from segsynth.metrics.segmentation import Entry
 from segsynth.metrics.structural import structural_scores
 from segsynth.systems.msagan.collapse import Collapse
@@ -31,6 +32,9 @@ OUTSIDE, NEAR = 1 / 16, 1 / 32
 #: A pixel that truly changes by more than this, of 2, belongs to what is compared.
 _CHANGED = 0.1
 _SHARES = ("accuracy", "to_on", "to_off", "balanced", "low", "high", "n")
+#: Those in the report, and how columns are headed there, if not by the metric's name.
+_PRINTED = ("accuracy", "to_on", "to_off", "balanced", "low", "high")
+_HEADS = {"psnr_gain": "PSNR gain"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +65,14 @@ def edit_scores(
     ``collapsed``: see `Collapse`.
     """
     scores = picture_scores("", faces, edited, judges)
-    scores |= accuracies("identity__", faces, faces.image, judges)
+    scores |= accuracies("identity__", faces, _seen(judges, faces.image))
     scores |= mask_scores("", masks["edit"], faces)
     scores |= mask_scores("same_", masks["same"], faces)
     if faces.truth is not None:
         scores |= truth_scores(faces, edited)
         scores |= picture_scores("oracle__", faces, faces.truth, judges)
     judge, *_ = judges.values()
-    reached = [_reached(judge, picture, faces.target) for picture in (edited, faces.image)]
+    reached = [(judge(x)[:, 0] > 0) == (faces.target > 0) for x in (edited, faces.image)]
     scores["collapsed"] = Collapse.of(*reached, masks["edit"], faces.valid)
     return scores
 
@@ -78,14 +82,17 @@ def picture_scores(prefix: str, faces: Faces, edited: Array, judges: Judges) -> 
     region = dilated((faces.guide > 0).astype(jnp.float32), _pixels(OUTSIDE, faces))
     found = structural_scores(edited, faces.image, faces.valid, region)
     similarity = {f"{prefix}{name}": found[name] for name in ("ssim", "ssim_out")}
-    return accuracies(prefix, faces, edited, judges) | similarity
+    return accuracies(prefix, faces, _seen(judges, edited)) | similarity
 
 
-def accuracies(prefix: str, faces: Faces, edited: Array, judges: Judges) -> Metrics:
-    """Return the shares of the first judge, and the accuracy by each of the others."""
+def accuracies(prefix: str, faces: Faces, seen: Mapping[str, Float[Array, " b"]]) -> Metrics:
+    """Return the shares of the first judge, and the accuracy by each of the others.
+
+    ``seen``: logits of the pictures, by the judge's name.
+    """
     scores: Metrics = {}
-    for place, (name, judge) in enumerate(judges.items()):
-        metric = EditingAccuracy.of(judge(edited)[:, 0], faces.target, faces.valid)
+    for place, (name, logits) in enumerate(seen.items()):
+        metric = EditingAccuracy.of(logits, faces.target, faces.valid)
         if place:
             scores[f"{prefix}{name}"] = Entry(metric, "accuracy")
         else:
@@ -98,14 +105,26 @@ def each(
     which: Int[Array, " b"],
     faces: Faces,
     edited: Float[Array, "b h w 3"],
+    mask: Float[Array, "b h w 1"],
     judges: Judges,
 ) -> Metrics:
-    """Return the first judge's shares of each attribute, over the faces where it is edited."""
-    judge, *_ = judges.values()
-    logits, scores = judge(edited)[:, 0], {}
+    """Return what all judges see of each attribute, ``<attribute>/accuracy`` and so on, over the
+    faces where it is edited: in the edits, in the untouched faces, and whether the edits collapsed.
+
+    And ``collapsed``: whether those of any attribute did.
+    """
+    seen = {"": _seen(judges, edited), "identity/": _seen(judges, faces.image)}
+    reached = [(next(iter(x.values())) > 0) == (faces.target > 0) for x in seen.values()]
+    scores: Metrics = {
+        "collapsed": Collapse.of(*reached, mask, faces.valid, which, len(names)),
+    }
     for place, name in enumerate(names):
-        metric = EditingAccuracy.of(logits, faces.target, faces.valid * (which == place))
-        scores |= {f"{name}__{key}": Entry(metric, key) for key in _SHARES}
+        some = dataclasses.replace(faces, valid=faces.valid * (which == place))
+        found: Metrics = {"collapsed": Collapse.of(*reached, mask, some.valid)}
+        for prefix, logits in seen.items():
+            found |= accuracies(prefix, some, logits)
+        # A name such as 5_o_Clock_Shadow is none that a collection takes.
+        scores |= collected({f"{name}/{key}": metric for key, metric in found.items()})
     return scores
 
 
@@ -156,24 +175,39 @@ def truth_scores(faces: Faces, edited: Float[Array, "b h w 3"]) -> Metrics:
     }
 
 
-def report(metrics: Mapping[str, float]) -> str:
-    """Lay the scores of an evaluation out: pictures, masks, and whether the editor collapsed."""
+def report(metrics: Mapping[str, float], attributes: Sequence[str] = ()) -> str:
+    """Lay the scores of an evaluation out: pictures, masks, each of several ``attributes``, and
+    whether the editor collapsed.
+    """
     second = [name for name in metrics if f"identity/{name}" in metrics and name not in _SHARES]
-    columns = ("accuracy", "to_on", "to_off", "low", "high", *second, "ssim", "ssim_out")
+    shares = (*_PRINTED, *second)
     rows = [row for row in ("", "identity/", "oracle/") if f"{row}accuracy" in metrics]
-    head = ("", *(name.replace("_", " ") for name in columns), "PSNR gain", "edit ratio")
-    lines = [_line(head), "|---|" + "---:|" * (len(head) - 1)]
-    for row in rows:
-        cells = [_number(metrics, f"{row}{column}") for column in columns]
-        cells += [_number(metrics, f"{row}{name}") for name in ("psnr_gain", "edit_ratio")]
-        lines.append(_line((row.rstrip("/") or "this model", *cells)))
+    columns = (*shares, "ssim", "ssim_out", "psnr_gain", "edit_ratio")
+    names = {row: row.rstrip("/") or "this model" for row in rows}
+    lines = _table("", columns, names, metrics)
     columns = ("coverage", "iou", "leakage", "mask_mean")
-    lines += ["", _line(("mask of", *columns)), "|---|" + "---:|" * len(columns)]
-    for name, prefix in (("the edit", ""), ("keeping", "same_")):
-        lines.append(_line((name, *(_number(metrics, f"{prefix}{c}") for c in columns))))
+    lines += ["", *_table("mask of", columns, {"": "the edit", "same_": "keeping"}, metrics)]
+    if attributes:
+        names = {}
+        for name in attributes:
+            names |= {f"{name}/": name, f"{name}/identity/": f"{name}, identity"}
+        lines += ["", *_table("attribute", (*shares, "n", "collapsed"), names, metrics)]
     said = {0.0: "no", 1.0: "yes, the editor returns its input (most do for their first updates)"}
     fell = said.get(metrics["collapsed"], "?")
-    return "\n".join([*lines, "", f"collapsed: {fell}"])
+    fallen = [name for name in attributes if metrics.get(f"{name}/collapsed") == 1.0]
+    of = f" (of {', '.join(fallen)})" if fallen else ""
+    return "\n".join([*lines, "", f"collapsed: {fell}{of}"])
+
+
+def _table(
+    title: str, columns: Sequence[str], names: Mapping[str, str], metrics: Mapping[str, float]
+) -> list[str]:
+    """A row for each prefix of the names of metrics, under its own name."""
+    head = (title, *(_HEADS.get(name, name.replace("_", " ")) for name in columns))
+    lines = [_line(head), "|---|" + "---:|" * len(columns)]
+    for prefix, name in names.items():
+        lines.append(_line((name, *(_number(metrics, f"{prefix}{c}") for c in columns))))
+    return lines
 
 
 def _line(cells: tuple[str, ...]) -> str:
@@ -181,11 +215,14 @@ def _line(cells: tuple[str, ...]) -> str:
 
 
 def _number(metrics: Mapping[str, float], name: str) -> str:
-    return f"{metrics[name]:.3f}" if name in metrics else "-"
+    if name not in metrics:
+        return "-"
+    return f"{metrics[name]:.0f}" if name.endswith("/n") else f"{metrics[name]:.3f}"
 
 
-def _reached(judge: Callable[[Array], Array], pictures: Array, target: Array) -> Array:
-    return (judge(pictures)[:, 0] > 0) == (target > 0)
+def _seen(judges: Judges, pictures: Array) -> dict[str, Float[Array, " b"]]:
+    """Logits by the judge's name."""
+    return {name: judge(pictures)[:, 0] for name, judge in judges.items()}
 
 
 def _pixels(share: float, faces: Faces) -> int:

@@ -23,6 +23,21 @@ def square(height: int, width: int) -> tuple[slice, slice]:
     return slice(top, top + side), slice(left, left + side)
 
 
+def remarks(inputs: Mapping[str, np.ndarray], resolution: int) -> tuple[str, ...]:
+    """Say what part of a picture is edited, if not all of it, and if the face is enlarged."""
+    height, width = inputs["image"].shape[:2]
+    found, side = [], float(min(height, width))
+    if "landmarks" in inputs:
+        side = alignment.framed(inputs["landmarks"], height, width).side
+    elif height != width:
+        found.append(f"the picture is {width}x{height} px; only the square in its middle is edited")
+    if round(side) < resolution:
+        found.append(
+            f"the face has {side:.0f} px and training saw {resolution}; it is enlarged for the edit"
+        )
+    return tuple(found)
+
+
 def synthesize(
     system: Any,
     predict: CompiledPredict,
@@ -38,7 +53,7 @@ def synthesize(
     the mask. ``attention`` and ``attribute_image`` are of the square.
 
     Raises:
-        UserError: a strength outside 0..1, landmarks that are none.
+        UserError: a strength outside 0..1, landmarks that are none, or of another picture.
 
     """
     if not 0.0 <= float(inputs["strength"]) <= 1.0:
@@ -49,7 +64,7 @@ def synthesize(
         frame, (rows, columns) = None, square(*image.shape[:2])
         part = image[rows, columns]
     else:
-        frame = alignment.square(np.asarray(found))
+        frame = alignment.framed(found, *image.shape[:2])
         part = _bytes(frame.cut(image, max(resolution, round(frame.side))))
     small = part if len(part) == resolution else _resized(part, resolution)
     given = {name: np.asarray(inputs[name])[None] for name in system.inputs}

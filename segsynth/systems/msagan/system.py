@@ -101,6 +101,7 @@ class MSaGAN:
         convolutions.
         """
         _check(attributes, resolution, n_critic, floor)
+        _check_mask(attributes, editor or {})
         classes = {"attributes": len(attributes)}
         rates = {**(optimizer or {}), "n_critic": n_critic}
         editor_tx, critic_tx = configure(adams, rates, "system.optimizer")
@@ -266,7 +267,8 @@ class MSaGAN:
         masks = {"edit": edit.mask, "same": same.mask}
         scores = evaluation.edit_scores(faces, edit.image, masks, judges)
         if len(self.attributes) > 1:
-            scores |= evaluation.each(self.attributes, given.which, faces, edit.image, judges)
+            known = (self.attributes, given.which)
+            scores |= evaluation.each(*known, faces, edit.image, edit.mask, judges)
         drawn = {
             "input": batch["image"],
             "mask": jnp.repeat(jnp.round(255.0 * edit.mask).astype(jnp.uint8), 3, axis=-1),
@@ -281,20 +283,7 @@ class MSaGAN:
         self, variables: Variables, frozen: Frozen, inputs: Mapping[str, np.ndarray]
     ) -> tuple[str, ...]:
         """Say what part of the picture is edited, if not all of it, and if it is enlarged."""
-        height, width = inputs["image"].shape[:2]
-        if "landmarks" in inputs:
-            return ()
-        found = []
-        if height != width:
-            found.append(
-                f"the picture is {width}x{height} px; only the square in its middle is edited"
-            )
-        if min(height, width) < self.resolution:
-            found.append(
-                f"the face has {min(height, width)} px and training saw {self.resolution}; it is "
-                "enlarged for the edit"
-            )
-        return tuple(found)
+        return photos.remarks(inputs, self.resolution)
 
     def synthesize(
         self, predict: CompiledPredict, inputs: Mapping[str, np.ndarray], key: PRNGKey
@@ -304,7 +293,7 @@ class MSaGAN:
 
     def report(self, metrics: Mapping[str, float]) -> str:
         """Return the table of an evaluation."""
-        return evaluation.report(metrics)
+        return evaluation.report(metrics, self.attributes if len(self.attributes) > 1 else ())
 
     def tables(self, tries: Mapping[str, Sequence[Any]], min_updates: int) -> str:
         """Return the paper's figures beside ours, with and without what collapsed."""
@@ -334,9 +323,19 @@ def _places(known: tuple[str, ...], groups: tuple[tuple[str, ...], ...]) -> Grou
 def _check(attributes: tuple[str, ...], resolution: int, n_critic: int, floor: float) -> None:
     if not attributes:
         raise UserError("system.attributes is empty; name what is edited")
-    if resolution < 8 or resolution & (resolution - 1):
-        raise UserError(f"system.resolution is {resolution}; the critic needs a power of two >= 8")
+    # Evaluation compares windows of 11 px.
+    if resolution < 16 or resolution & (resolution - 1):
+        raise UserError(f"system.resolution is {resolution}; expected a power of two >= 16")
     if n_critic < 0:
         raise UserError(f"system.n_critic is {n_critic}; expected 0 or more updates of the critic")
     if not 0 <= floor < 1:
         raise UserError(f"system.floor is {floor}; expected a mask value in [0, 1)")
+
+
+def _check_mask(attributes: tuple[str, ...], editor: Mapping[str, Any]) -> None:
+    blind = editor.get("structure") == "E2D2" and not editor.get("mask_sees_attr")
+    if len(attributes) > 1 and blind:
+        raise UserError(
+            f"system.editor.structure is E2D2, whose mask would be the same for all of "
+            f"{', '.join(attributes)}; set system.editor.mask_sees_attr, or take E2D1, E1D2 or E1D1"
+        )

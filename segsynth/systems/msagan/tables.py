@@ -80,6 +80,8 @@ def model_table(cells: Cells, min_updates: int) -> str:
 def mean_table(cells: Cells, min_updates: int, *, by: str) -> str:
     """Return means of accuracy and similarity over structures (``by`` "loss", figure 6) or over
     losses ("structure", figure 7), with and without what collapsed.
+
+    What is too short to be judged is in the first mean only.
     """
     place = ("loss", "structure").index(by)
     names = dict(LOSSES) if by == "loss" else {name: name for name in STRUCTURES}
@@ -91,13 +93,23 @@ def mean_table(cells: Cells, min_updates: int, *, by: str) -> str:
     lines = [_line(head), _rule(head)]
     for key, name in names.items():
         kept = [tries[-1] for pair, tries in cells.items() if pair[place] == key]
-        left = [one for one in kept if not one.collapsed(min_updates)]
+        flags = [one.collapsed(min_updates) for one in kept]
+        left = [one for one, fell in zip(kept, flags, strict=True) if fell is False]
         row = [name]
         for metric, source in ((_ACCURACY, ("accuracy", 100.0)), (_SSIM, ("ssim", 1.0))):
             row.append(_number(printed[name][metric]))
             row += [_number(_mean([_value(t, *source) for t in some])) for some in (kept, left)]
-        lines.append(_line([*row, f"{len(kept) - len(left)} of {len(kept)}"]))
+        lines.append(_line([*row, _share(flags)]))
     return "\n".join(lines)
+
+
+def _share(flags: Sequence[bool | None]) -> str:
+    """How many of those that are judged collapsed."""
+    judged = [fell for fell in flags if fell is not None]
+    if not judged:
+        return "not judged"
+    rest = len(flags) - len(judged)
+    return f"{sum(judged)} of {len(judged)}" + (f", {rest} not judged" if rest else "")
 
 
 def without_collapse(mean: float, identity: float, count: int = 4) -> float:

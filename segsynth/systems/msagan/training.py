@@ -28,7 +28,8 @@ Label = Float[Array, "b n"]
 class Weights:
     """Weights of the losses besides the adversarial one (eqs. 6 and 7 and the published code).
 
-    ``classes``: the attribute of the edit, for the editor, and of real faces, for the critic.
+    ``classes``: the attribute of the edit, for the editor, and of real faces, for the critic; of
+    several, their sum, so that the edited one weighs as much as if it were alone.
     ``cycle``: L1 of edit and edit back. ``same``: L1 of the edit that keeps the attribute.
     ``penalty``: of the critic's gradient; the mask's own weights are those of `MaskLoss`.
     ``smoothing``: what the critic is told of real faces lies so much inside 0 and 1. Logits of real
@@ -125,7 +126,7 @@ class Game:
         play = _CRITIC[self.form]([answer[half:]], [answer[:half]])
         inside = self.weights.smoothing
         told = inside + (1.0 - 2.0 * inside) * faces.label
-        classes = optax.sigmoid_binary_cross_entropy(logits[half:], told).mean()
+        classes = _entropy(logits[half:], told)
         total = play + self.weights.classes * classes
         terms = {"critic_play": play, "critic_classes": classes}
         if self.weights.penalty:
@@ -151,9 +152,7 @@ class Game:
         masks = {"edit": edit.mask, "same": same.mask, "cycle": back.mask}
         terms = {
             "adversarial": _EDITOR[self.form]([answer]),
-            "classes": optax.sigmoid_binary_cross_entropy(
-                logits, faces.target(self.exclusive)
-            ).mean(),
+            "classes": _entropy(logits, faces.target(self.exclusive)),
             "cycle": jnp.abs(back.image - image).mean(),
             "same": jnp.abs(same.image - image).mean(),
             "mask": self.mask_loss(masks, guide),
@@ -262,6 +261,11 @@ def adams(
             schedule = optax.linear_schedule(lr, 0.0, times * decay_steps, times * constant_steps)
         chains.append(optax.adam(schedule, b1=betas[0], b2=betas[1], eps=eps))
     return chains[0], chains[1]
+
+
+def _entropy(logits: Float[Array, "b n"], wanted: Float[Array, "b n"]) -> Float[Array, ""]:
+    """Binary cross-entropy, summed over attributes, its mean over faces."""
+    return optax.sigmoid_binary_cross_entropy(logits, wanted).sum(axis=-1).mean()
 
 
 _CRITIC = {
