@@ -9,6 +9,7 @@ import numpy as np
 
 from segsynth.data import modalities, pipeline, sources
 from segsynth.data.cache import Cached
+from segsynth.data.label_sets import NONE
 from segsynth.data.mask_transform import InpaintingMask
 from segsynth.data.masks import InpaintingMasks, InstanceShapes
 from segsynth.data.sources import Source
@@ -29,6 +30,16 @@ class Reader(Protocol):
     @property
     def targets(self) -> tuple[str, ...]:
         """Modalities that it needs besides."""
+        ...
+
+
+@runtime_checkable
+class LabelReader(Reader, Protocol):
+    """A system for which a label outside its classes means nothing."""
+
+    @property
+    def label_limit(self) -> int:
+        """Labels are 0 .. ``label_limit`` - 1."""
         ...
 
 
@@ -217,6 +228,7 @@ def _streams(
     data = configure(DataConfig, settings["data"], "data")
     first = _stream(data, split, opened, random=random)
     needs = (*system.inputs, *system.targets)
+    _check_labels(system, first.source, data.source)
     if not data.unpaired:
         modalities.check_provided(needs, first.keys, settings["system"]["name"], data.source)
         return [dataclasses.replace(first, keys=needs)]
@@ -228,6 +240,20 @@ def _streams(
     modalities.check_provided(needs, (*first.keys, *theirs), settings["system"]["name"], name)
     ours = tuple(key for key in needs if key not in theirs)
     return [dataclasses.replace(first, keys=ours), dataclasses.replace(second, keys=theirs)]
+
+
+def _check_labels(system: Reader, source: Source, name: str) -> None:
+    """Refuse a source whose numbers of classes go beyond those of the system."""
+    label_set = getattr(source, "label_set", None)
+    if label_set is None or not isinstance(system, LabelReader):
+        return
+    published = getattr(source, "ids", "published") == "published"
+    highest = max(*label_set.ids, label_set.unlabelled) if published else NONE
+    if highest >= system.label_limit:
+        raise UserError(
+            f"label maps of {name} hold numbers up to {highest}, and the system has the classes 0 "
+            f"to {system.label_limit - 1}; set system.classes to {highest + 1}, or data.ids"
+        )
 
 
 def _stream(data: DataConfig, split: str, opened: Sources, *, random: bool) -> pipeline.Stream:

@@ -126,6 +126,11 @@ class ImageSynthesis:
         )
 
     @property
+    def label_limit(self) -> int:
+        """Labels are 0 .. ``label_limit`` - 1, void ones too."""
+        return self.classes
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The label map, and the map of objects whose borders are drawn."""
         return ("labels", "instance") if self.edges else ("labels",)

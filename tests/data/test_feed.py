@@ -121,3 +121,31 @@ def test_what_neither_domain_has_is_named():
     given["data"]["unpaired"]["sorce"] = "scenes"
     with pytest.raises(UserError, match=r"data\.unpaired has no 'sorce'; did you mean 'source'"):
         feed.check(given, Draughtsman(), Sources())
+
+
+class Labeller:
+    """A reader of label maps with a plane for each class."""
+
+    inputs, targets = ("labels",), ()
+
+    def __init__(self, label_limit):
+        self.label_limit = label_limit
+
+
+@pytest.mark.parametrize(
+    ("limit", "ids", "message"),
+    [
+        (19, "published", "hold numbers up to 33, and the system has the classes 0 to 18"),
+        (35, "train", "hold numbers up to 255, and the system has the classes 0 to 34"),
+        (35, "published", ""),
+    ],
+)
+def test_labels_beyond_the_classes_are_refused_before_training(limit, ids, message):
+    """On the device they would be in no plane, and nothing would tell."""
+    data = {"source": "streets", "frame": (32, 32), "length": 8, "eval_length": 8, "ids": ids}
+    given = {**settings(""), "data": data}
+    if not message:
+        feed.check(given, Labeller(limit), Sources())
+        return
+    with pytest.raises(UserError, match=message):
+        feed.check(given, Labeller(limit), Sources())

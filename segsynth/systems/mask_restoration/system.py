@@ -159,6 +159,11 @@ class MaskRestoration:
         )
 
     @property
+    def label_limit(self) -> int:
+        """Labels are 0 .. ``label_limit`` - 1, void ones too."""
+        return self.classes
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The damaged map, and the objects whose true borders the generator is told."""
         return (self.task.given, "instance") if self._told_borders else (self.task.given,)
