@@ -14,6 +14,7 @@ of the training; drawings are resampled back. Minutes on two cores.
 
 import argparse
 import itertools
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -132,6 +133,19 @@ def drawer(system: Any, variables: Mapping, side: int) -> Callable:
     return draw
 
 
+def key_of(seed: int, phase: str) -> jax.Array:
+    """Return the key from which the training of a phase makes its first state."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(phase.encode()))
+
+
+def before(run: Run, phase: str, system: Any, plan: sharding.Plan) -> Mapping:
+    """Return the variables with which the training of a phase began."""
+    make = jax.jit(system.init, compiler_options={"xla_backend_optimization_level": 0})
+    start = make(key_of(run.config["seed"], phase)).variables()
+    initial = references.load_initial(run, phase, system, plan)
+    return {kind: {**start[kind], **initial[kind]} for kind in start}
+
+
 def best(method: Callable, choices: Sequence[tuple], train: Sequence[Photo]) -> tuple:
     """Return the parameters with the best F1."""
     if len(choices) == 1:
@@ -150,9 +164,7 @@ def methods(flags: argparse.Namespace) -> dict[str, tuple[Callable, list[tuple]]
     phase = flags.phase or run.last_trained()
     system = systems.build(run.settings(phase)["system"])
     trained, step = references.load_trained(run, phase, system, plan, flags.step)
-    cheap = {"xla_backend_optimization_level": 0}
-    start = jax.jit(system.init, compiler_options=cheap)(jax.random.key(run.config["seed"]))
-    untrained = start.variables()
+    untrained = before(run, phase, system, plan)
     for name, variables in (("untrained", untrained), (f"step {step}", trained)):
         draw = drawer(system, variables, flags.side)
         ink = lambda photo, level, draw=draw: draw(photo) < level  # noqa: E731

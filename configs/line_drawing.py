@@ -30,48 +30,47 @@
       --preset paper, --config.data_root and --config.drawings_root, :table_paper, the same on the
       data of :coco_contour, inception_fid imported besides. :table_long is at the size from which
       benchmarks/line_drawing_long.py draws a verdict. For accelerators; not run by us.
+  python launch/train.py --config configs/line_drawing.py:demo+frozen_draw
+      +frozen_photo, +frozen_draw or +warm_joint behind a preset trains the segmenter beforehand, on
+      grey photographs or on the drawings of a baseline, each in a phase of its own.
 
-The baseline is --config.phases.drawing.system.seg.mode=off. The demo, smoke and table compare
-features of stand-ins of Inception and CLIP, small networks of random weights, so that nothing has
-to be downloaded; what they reach says nothing of the published networks.
+--config.phases.drawing.system.preset is the method, of which a config says no more than it must:
+nothing in :coco_*, the weights of the losses elsewhere. The baseline is "informative"; "cyclegan"
+needs --config.run=drawing alone. The demo, smoke and table compare features of stand-ins of
+Inception and CLIP, small networks of random weights, so that nothing has to be downloaded; what
+they reach says nothing of the published networks.
 """
 
 from collections.abc import Callable
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from segsynth.config_files import preset_of
+from segsynth.errors import UserError
+from segsynth.metrics.readability import COLUMNS
 
 #: Of the procedural scenes: classes, those that are objects, and the names of ``subject``.
 _SCENES = {"classes": 12, "things": tuple(range(6, 12))}
 _SUBJECTS = ("ellipse", "polygon", "star", "blob", "ring", "cross")
 #: COCO-Stuff's numbers: things are 0 to 90.
 _COCO = {"classes": 182, "things": tuple(range(91))}
-#: What both rows of the table are compared by. None of it is a preference.
-_MEASURES = {
-    "edge F1": "edge_f1",
-    "edge recall": "edge_recall",
-    "recall stuff-stuff": "edge_recall_stuff_stuff",
-    "recall thing-stuff": "edge_recall_thing_stuff",
-    "recall thing-thing": "edge_recall_thing_thing",
-    "shading": "shading",
-    "mid-grey": "mid_grey",
-    "ink": "ink_ratio",
-    "KID": "kid",
-    "distance by random features": "kernel[standin]",
-    "mIoU": "mean_iou",
-    "mIoU, black and white": "binarised/mean_iou",
-    "depth error": "aligned_error",
-    "depth order": "order",
-}
 #: Steps of the demo's generators.
 _DEMO_STEPS = 2000
+#: Published networks that read drawings.
+_READERS = {"features": "inception_v3_mixed6b", "clip": "clip_vit_b32"}
+#: How a segmenter is trained beforehand, behind a preset and a "+".
+_MODES = ("frozen_photo", "frozen_draw", "warm_joint")
+#: Blocks of the generators where several phases must know them.
+_BLOCKS = 3
 #: Photographs of an epoch, as the baseline's code caps a folder.
-_EPOCH_PHOTOS, _EPOCHS = 10_000, 100
+_EPOCH_PHOTOS, _EPOCHS, _RATE = 10_000, 100, {"constant": 50, "decay": 50}
+#: Guards of the segmentation loss.
+_GUARDS = {"noise": 0.0, "binarised": False, "gradient": 1.0, "warmup": 0}
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Return the config of a preset; "" is the demo."""
+    """Return the config of a preset; "" is the demo, and "<preset>+<mode>" one of `_MODES`."""
     presets = {
         "demo": _demo,
         "smoke": _smoke,
@@ -83,7 +82,9 @@ def get_config(preset: str = "") -> ConfigDict:
         "table_long": _table_long,
         "table_paper": _table_of_coco,
     }
-    return preset_of(preset, presets)()
+    name, plus, mode = preset.partition("+")
+    config = preset_of(name, presets)()
+    return _read_before(config, mode) if plus else config
 
 
 def _base(weights: str) -> ConfigDict:
@@ -98,27 +99,17 @@ def _base(weights: str) -> ConfigDict:
     config.side = 256
     kind = {"pretrained": "published", "standin": "standin"}[weights]
     config.features = {"network": kind, "side": 0}
-    config.generator = {"width": 64, "blocks": 3}
+    config.generator = {"width": 64, "blocks": placeholder(int)}
     config.head = {"width": 64, "blocks": 9}
     config.unet = {"width": 64, "levels": 4, "norm": "batch", **_SCENES}
-    config.data = {
-        "source": "scenes",
-        "root": config.get_oneway_ref("data_root"),
-        "resolution": config.get_ref("side"),
-        "options": {},
-        "scale": (1.0, 1.0),
-        "flip": 0.0,
-        "workers": 0,
-        "length": 1_000_000,
-        "seed": 0,
-        "cache": False,
-    }
+    config.data = {"source": "scenes", "length": 1_000_000, "seed": 0, "options": {}}
+    config.data.update({"scale": (1.0, 1.0), "flip": 0.0, "workers": 0, "cache": False})
+    config.data.root = config.get_oneway_ref("data_root")
+    config.data.resolution = config.get_ref("side")
     config.every = {"log": 50, "eval": 0, "checkpoint": 500, "diagnose": 0}
     config.eval = {"split": "val", "examples": 64, "batch": 16, "keep": 2}
-    config.phases = {
-        "depth": _reader(config, "depth", weights),
-        "drawing": _drawing(config, kind, weights),
-    }
+    depth, drawing = _reader(config, "depth", weights), _drawing(config, kind, weights)
+    config.phases = {"depth": depth, "drawing": drawing}
     config.run = ("depth", "drawing")
     return config
 
@@ -138,18 +129,17 @@ def _reader(config: ConfigDict, name: str, weights: str, drawer: str = "") -> di
     frozen = {}
     if name == "depth":
         system |= {"features": _refs(config.features), "head": _refs(config.head)}
-        frozen["features"] = f"{weights}:inception_v3_mixed6b"
+        frozen["features"] = f"{weights}:{_READERS['features']}"
     else:
         system |= {key: value for key, value in _refs(config.unet).items() if key != "things"}
     if drawer:
         system["drawer"] = _refs(config.generator)
         frozen["drawer"] = f"phase:{drawer}"
-    train = {"steps": 1, "global_batch": 8}
-    return {"system": system, "train": train, "frozen": frozen}
+    return {"system": system, "train": {"steps": 1, "global_batch": 8}, "frozen": frozen}
 
 
 def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
-    """Return the phase of the generators."""
+    """Return the phase of the generators; what is left open is for ``preset`` to say."""
     unet = _refs(config.unet)
     system = {
         "name": "line_drawing",
@@ -160,26 +150,11 @@ def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
         "features": _refs(config.features),
         "geometry": {**_refs(config.head), "finetune": True, "loss": "bce"},
         "clip": {"network": kind, "resize": "bicubic", "loss": "mse", "patches": 1},
-        "loss": {"adversarial": 1.0, "cycle": 0.1, "geometry": 10.0, "clip": 10.0},
+        "loss": {name: placeholder(float) for name in ("adversarial", "cycle", "geometry", "clip")},
         "things": unet.pop("things"),
-        "seg": {
-            "mode": "joint",
-            "weight": 1.0,
-            **unet,
-            "noise": 0.0,
-            "binarised": False,
-            "gradient": 1.0,
-            "warmup": 0,
-        },
-        "pool": 0,
-        "optimizer": {
-            "lr": 2e-4,
-            "epoch": 0,
-            "constant": _EPOCHS // 2,
-            "decay": _EPOCHS // 2,
-            "helpers_decay": False,
-            "clip": 0.0,
-        },
+        "seg": {"mode": placeholder(str), "weight": placeholder(float), **unet, **_GUARDS},
+        "pool": placeholder(int),
+        "optimizer": {"lr": 2e-4, "epoch": 0, **_RATE, "helpers_decay": False, "clip": 0.0},
         "ema": 0.0,
         "judged_by": (),
         "subjects": (),
@@ -190,10 +165,7 @@ def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
         "system": system,
         "data": {"unpaired": _scene_drawings(config)},
         "train": {"steps": 1, "global_batch": 8},
-        "frozen": {
-            "features": f"{weights}:inception_v3_mixed6b",
-            "clip": f"{weights}:clip_vit_b32",
-        },
+        "frozen": {name: f"{weights}:{row}" for name, row in _READERS.items()},
         "init_from": {"geometry": "phase:depth"},
     }
 
@@ -237,8 +209,7 @@ def _shorten(phase: ConfigDict, steps: int) -> None:
     # At the published weights, which belong to the published networks, a short training bends
     # drawings to what the stand-ins like before the discriminator has taught it what lines are.
     phase.system.loss.update({"cycle": 5.0, "geometry": 1.0, "clip": 0.1})
-    phase.system.judged_by = ("labels", "subject")
-    phase.system.subjects = _SUBJECTS
+    phase.system.update({"judged_by": ("labels", "subject"), "subjects": _SUBJECTS})
     phase.train.steps = steps
 
 
@@ -283,9 +254,8 @@ def _drawings(config: ConfigDict, source: str) -> dict:
         "root": config.get_oneway_ref("drawings_root"),
         "options": {},
         "resolution": config.get_ref("side"),
-        "scale": config.data.get_oneway_ref("scale"),
-        "flip": config.data.get_oneway_ref("flip"),
         "workers": 0,
+        **{key: config.data.get_oneway_ref(key) for key in ("scale", "flip")},
     }
 
 
@@ -365,6 +335,7 @@ def _table(
 ) -> ConfigDict:
     """Return baseline and segmentation loss, and the readers that judge them after ``steps``."""
     del config.phases["drawing"]
+    config.generator.blocks = config.generator.blocks or _BLOCKS
     kind = "published" if weights == "pretrained" else "standin"
     run, rows = ["depth"], []
     for name, mode in (("baseline", "off"), ("segmentation", "joint")):
@@ -385,11 +356,45 @@ def _table(
         "paper": "line_drawing",
         "data": "coco_stuff",
         "rows": tuple(rows),
-        "columns": tuple(("", f"auto: {name}", metric, 1.0) for name, metric in _MEASURES.items()),
+        "columns": tuple(("", f"auto: {name}", metric, 1.0) for name, metric in COLUMNS.items()),
         # For launch/compare.py, picture by picture.
         "pairs": tuple(
             (f"{reader}baseline", f"{reader}segmentation")
             for reader in ("", "segmenter_", "depth_")
         ),
     }
+    return config
+
+
+def _followed(section: ConfigDict) -> ConfigDict:
+    """Return a copy; what refers to other settings, or is open, does so in both."""
+    items = section.items(preserve_field_references=True)
+    return ConfigDict({k: _followed(v) if isinstance(v, ConfigDict) else v for k, v in items})
+
+
+def _read_before(config: ConfigDict, mode: str) -> ConfigDict:
+    """Train the segmenter of the generators' phase in a phase before it, as ``mode`` says.
+
+    What it reads are photographs, or drawings by "baseline", a phase of the same generators
+    without a segmenter.
+    """
+    mode = preset_of(mode, dict(zip(_MODES, _MODES, strict=True)))
+    if "drawing" not in config.phases:
+        raise UserError(f"the rows of {config.name} say how segmenters learn; take '+{mode}' out")
+    phase, before = config.phases.drawing, ["segmenter"]
+    drawer = "" if mode == "frozen_photo" else "baseline"
+    if drawer:
+        config.generator.blocks = config.generator.blocks or _BLOCKS
+        baseline = _followed(phase)
+        del baseline.system.seg["mode"]  # it would follow, too
+        baseline.system.seg.mode = "off"
+        config.phases[drawer] = baseline
+        before.insert(0, drawer)
+    reader = ConfigDict(_reader(config, "segmenter", "", drawer=drawer))
+    reader.train.steps = max(1, phase.train.steps // 5)
+    config.phases["segmenter"] = reader
+    phase.system.seg.mode = mode
+    taken = phase.init_from if mode == "warm_joint" else phase.frozen
+    taken.segmenter = "phase:segmenter"
+    config.run = (*config.run[:-1], *before, "drawing")
     return config

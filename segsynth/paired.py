@@ -25,6 +25,7 @@ from segsynth.errors import UserError
 from segsynth.evaluate import evaluation_key
 from segsynth.metrics.names import identifier, name_of
 from segsynth.metrics.readability import HIGHER, LOWER, Interval, difference, win_rate
+from segsynth.metrics.segmentation import Confusion, Entry
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +174,22 @@ def _judge(first: Evaluated, second: Evaluated) -> list[Judged]:
 def _measures(metrics: Any) -> dict[str, float]:
     """Return what is known of one picture."""
     found = {name: getattr(metrics, identifier(name), None) for name in (*HIGHER, *LOWER)}
-    return {name: float(metric.compute()) for name, metric in found.items() if metric is not None}
+    return {name: _figure(metric) for name, metric in found.items() if metric is not None}
+
+
+def _figure(metric: Any) -> float:
+    """Return the value of a metric of one picture.
+
+    A mean IoU is that over the classes which the picture holds: one that is not there cannot be
+    found, and a single pixel of it would count as a class of which all is wrong.
+    """
+    if not (isinstance(metric, Entry) and isinstance(metric.of, Confusion)):
+        return float(metric.compute())
+    rates = {name: np.asarray(rate) for name, rate in metric.of.compute().items()}
+    if metric.key != "mean_iou":
+        return float(rates[metric.key])
+    held = np.isfinite(rates["recall"])
+    return float(rates["iou"][held].mean()) if held.any() else float("nan")
 
 
 def _changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

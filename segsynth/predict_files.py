@@ -18,6 +18,7 @@ from segsynth.engine.run import differences, plain, read_json, write_json
 from segsynth.errors import UserError
 from segsynth.predict import TEXT_FILES, Synthesizer
 from segsynth.settings import unknown
+from segsynth.system import Telling
 
 log = logging.getLogger(__name__)
 
@@ -27,23 +28,31 @@ MANIFEST, LISTING = "predictions.json", "manifest.jsonl"
 
 
 class Job(NamedTuple):
-    """One example: the inputs of a call, and the file of each picture of its answer."""
+    """One example: the inputs of a call, the file of each picture of its answer, and the names of
+    what is written in words beside the first one.
+    """
 
     inputs: dict[str, Any]
     outputs: dict[str, pathlib.Path]
     name: str = ""
+    texts: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[pathlib.Path]:
         """The inputs that are files."""
         return [value for value in self.inputs.values() if isinstance(value, pathlib.Path)]
 
+    def beside(self, name: str) -> pathlib.Path:
+        """Return the file of what is called ``name`` and is no picture."""
+        return next(iter(self.outputs.values())).with_suffix(f".{name}")
+
     @property
     def is_done(self) -> bool:
         """Whether the answer is there and no older than what it was made from."""
-        if not all(path.exists() for path in self.outputs.values()):
+        files = [*self.outputs.values(), *(self.beside(name) for name in self.texts)]
+        if not all(path.exists() for path in files):
             return False
-        made = min(path.stat().st_mtime_ns for path in self.outputs.values())
+        made = min(path.stat().st_mtime_ns for path in files)
         return all(file.exists() and file.stat().st_mtime_ns <= made for file in self.files)
 
 
@@ -85,7 +94,9 @@ def predict_files(
     """
     output = pathlib.Path(output)
     names = _chosen(synthesizer.system.outputs, outputs)
-    jobs = every = list(_jobs(inputs, output, names))
+    system = synthesizer.system
+    texts = system.texts if isinstance(system, Telling) else ()
+    jobs = every = [job._replace(texts=texts) for job in _jobs(inputs, output, names)]
     if palette and jobs:  # there are colours, or it says so before the work
         _palettes(synthesizer, jobs[0], palette)
     folder = any(pathlib.Path(inputs[name]).is_dir() for name in _spatial(inputs))
@@ -140,8 +151,7 @@ def _write(job: Job, answer: Mapping[str, Any], colours: Mapping[str, Any]) -> l
     """Write one answer; what is no picture first, as the pictures tell that all is there."""
     for path in job.outputs.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-    first = next(iter(job.outputs.values()))
-    texts = {first.with_suffix(f".{n}"): text for n, text in answer.items() if type(text) is str}
+    texts = {job.beside(n): text for n, text in answer.items() if type(text) is str}
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
     for name, path in job.outputs.items():
@@ -156,7 +166,7 @@ def _list(folder: pathlib.Path, jobs: Sequence[Job]) -> None:
     """
     lines = []
     for job in jobs:
-        if all(path.exists() for path in job.outputs.values()):
+        if job.is_done:  # what has changed since, and is no longer fit, has an old answer at most
             made = {name: x.relative_to(folder).as_posix() for name, x in job.outputs.items()}
             given = {name: str(value) for name, value in job.inputs.items()}
             lines.append(json.dumps({"name": job.name, "inputs": given, "outputs": made}))

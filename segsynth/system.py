@@ -257,6 +257,26 @@ class Probing(Protocol):
 
 
 @runtime_checkable
+class Continuing(Protocol):
+    """A system that goes on with networks that were trained before."""
+
+    @property
+    def continued(self) -> tuple[str, ...]:
+        """Networks that ``init_from`` must name."""
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A system whose ``synthesize`` may answer in words, too."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Suffixes of the files that its answers are, with what it has been adjusted to."""
+        ...
+
+
+@runtime_checkable
 class Exporter(Protocol):
     """A system whose result is more than a checkpoint: a run keeps it as parameters.json."""
 

@@ -42,7 +42,7 @@ LAYERS = {
     "paired": (*_BASE, "systems", "engine", "data", "evaluate", "metrics"),
     "drawings": ("errors", "engine", "data", "predict", "drawings"),
     "predict": (*_BASE, "system", "systems", "engine", "data"),
-    "predict_files": (*_BASE, "engine", "data", "predict"),
+    "predict_files": (*_BASE, "system", "engine", "data", "predict"),
     "prepare": ("errors", "data"),
     "preview": ("errors", "data", "engine"),
     "experiment": (*_BASE, "system", "systems", "engine", "data", "evaluate"),

@@ -1,6 +1,7 @@
 """Two phases on the same pictures: each picture's measures, and what they add up to."""
 
 import json
+import types
 
 import clu.metrics
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ from segsynth import paired
 from segsynth.engine.run import Run
 from segsynth.errors import UserError
 from segsynth.metrics.accumulators import MeanOverExamples
+from segsynth.metrics.clip_score import ControlledClipScore, clip_scores
+from segsynth.metrics.segmentation import Confusion, confusion_counts, scalars
 from segsynth.paired import Evaluated
 
 
@@ -88,6 +91,29 @@ def test_measures_are_of_one_picture_each(monkeypatch, tmp_path):
     np.testing.assert_array_equal(each["binarised/mean_iou"], [0, 2, 4])
     assert set(each) == {"edge_f1", "binarised/mean_iou"}
     assert whole == {"edge_f1": 1.5, "binarised/mean_iou": 2.0, "other": 1.0}
+
+
+def test_a_class_that_a_picture_does_not_hold_is_not_missed():
+    truth = jnp.asarray([[[0, 0, 1, 255]]])
+    guess = jnp.asarray([[[0, 2, 1, 2]]])  # 2 is nowhere
+    scores = scalars(Confusion.of(confusion_counts(guess, truth, 3), jnp.ones(1)))
+    found = paired._measures(clu.metrics.Collection.create_collection(**scores))
+    assert found == {"mean_iou": pytest.approx((0.5 + 1.0) / 2)}
+    unknown = Confusion.of(confusion_counts(guess, 0 * truth + 255, 3), jnp.ones(1))
+    none = clu.metrics.Collection.create_collection(**scalars(unknown, prefix="binarised__"))
+    assert np.isnan(paired._measures(none)["binarised/mean_iou"])
+
+
+def test_a_picture_has_a_clip_score():
+    """The probability of its own caption; none if it has no subject."""
+    clip = types.SimpleNamespace(name="clip_vit_b32", published=True, standin=False)
+    p = jnp.asarray([[0.3, 0.7]])
+    for label, expected in ((0, 0.3), (1, 0.7), (5, np.nan)):
+        metric = ControlledClipScore.of(p, p, p[0], jnp.asarray([label]), jnp.ones(1))
+        given = clu.metrics.Collection.create_collection(**clip_scores(clip, metric))
+        found = paired._measures(given)
+        assert list(found) == ["clip_score"]
+        assert found["clip_score"] == pytest.approx(expected, nan_ok=True)
 
 
 def test_pairs_are_those_of_the_table(monkeypatch, tmp_path):

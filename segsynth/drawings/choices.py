@@ -53,13 +53,17 @@ def make_kit(
         question: what is asked.
 
     Raises:
-        UserError: a picture without partners, a folder that is there already.
+        UserError: a picture without partners, drawings of two sizes, a folder that is there
+            already, a negative ``count``.
 
     """
+    if count < 0:
+        raise UserError(f"count is {count}; expected how many questions, or 0 for all pictures")
     output = pathlib.Path(output)
     if output.exists():
         raise UserError(f"{output} is there already, perhaps with votes on it; give another folder")
     triples = joined(photos, base, ours)
+    _check_sizes(triples)
     random = np.random.default_rng(seed)
     stems = random.permutation(sorted(triples))[: count or None].tolist()
     left = random.permutation(np.arange(len(stems)) % 2).tolist()
@@ -81,6 +85,17 @@ def make_kit(
     write_json(key, {"kit": kit, "question": question, "seed": seed, "questions": questions})
     log.info("wrote %s to hand out, and %s to keep", output / "index.html", key)
     return key
+
+
+def _check_sizes(triples: Mapping[str, tuple[pathlib.Path, ...]]) -> None:
+    """Refuse drawings that their sizes would tell apart."""
+    for _, base, ours in triples.values():
+        (a, b), (c, d) = (pictures.picture_size(file) for file in (base, ours))
+        if (a, b) != (c, d):
+            raise UserError(
+                f"{base} is {b}x{a} px and {ours} {d}x{c}; draw both in one size, or raters see "
+                "which is which"
+            )
 
 
 def _page(kit: str, question: str, count: int) -> str:

@@ -16,7 +16,7 @@ from segsynth.engine.run import Run
 from segsynth.engine.sharding import Plan
 from segsynth.errors import UserError
 from segsynth.pretrained import loading
-from segsynth.system import FrozenSpec, Predictor, System
+from segsynth.system import Continuing, FrozenSpec, Predictor, System
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,10 @@ def load_network(
 def check(run: Run, phase: str, system: Predictor, predicting: bool = False) -> None:
     """Raise :class:`UserError` unless every frozen network of a phase has a reference that names a
     phase or a published network; ``predicting``: every one that ``predict`` reads. So must those
-    have one in ``init_from`` that a system's ``continued`` names, if it has that.
+    have one in ``init_from`` with which a system goes on.
     """
     references, initial = (run.settings(phase)[name] for name in ("frozen", "init_from"))
-    for name in getattr(system, "continued", ()):
+    for name in system.continued if isinstance(system, Continuing) else ():
         if name not in initial:
             raise UserError(
                 f"phase {phase} goes on with a {name} that was trained before; set "

@@ -42,11 +42,6 @@ def captions(subjects: Mapping[str, str], kind: str = "a line drawing of") -> li
     return [f"{kind} {words}" for words in subjects.values()]
 
 
-def cosine(a: Float[Array, "*b f"], b: Float[Array, "*b f"]) -> Float[Array, "*b"]:
-    """Cosine of features, in [-1, 1]; of a photo and its drawing, how much meaning is kept."""
-    return (_unit(a) * _unit(b)).sum(axis=-1)
-
-
 def caption_probabilities(
     pictures: Float[Array, "b f"], words: Float[Array, "c f"], scale: float = SCALE
 ) -> Float[Array, "b c"]:

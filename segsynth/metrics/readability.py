@@ -25,9 +25,34 @@ PAIRS, APART = 1000, 0.01
 HIGHER = (
     *("edge_f1", "edge_precision", "edge_recall"),
     *(f"edge_recall_{kind}" for kind in ("stuff_stuff", "thing_stuff", "thing_thing")),
-    *("shading", "mean_iou", "binarised/mean_iou", "order"),
+    *("shading", "mean_iou", "binarised/mean_iou", "order", "clip_score"),
 )
 LOWER = ("mid_grey", "aligned_error")
+#: Beside whose CLIP score that of drawings stands: it means nothing by itself.
+_CONTROLS = {"": "", ", blank page": "blank_page/", ", commonest class": "majority_prior/"}
+#: What tables compare drawings by: heading of a column -> measure of the whole data set.
+COLUMNS = {
+    "edge F1": "edge_f1",
+    "edge precision": "edge_precision",
+    "edge recall": "edge_recall",
+    "recall stuff-stuff": "edge_recall_stuff_stuff",
+    "recall thing-stuff": "edge_recall_thing_stuff",
+    "recall thing-thing": "edge_recall_thing_thing",
+    "shading": "shading",
+    "mid-grey": "mid_grey",
+    "ink": "ink_ratio",
+    "KID": "kid",
+    "distance by random features": "kernel[standin]",
+    **{f"CLIP score{of}": f"{row}clip_score" for of, row in _CONTROLS.items()},
+    **{
+        f"caption score by random features{of}": f"{row}caption_score[standin]"
+        for of, row in _CONTROLS.items()
+    },
+    "mIoU": "mean_iou",
+    "mIoU, black and white": "binarised/mean_iou",
+    "depth error": "aligned_error",
+    "depth order": "order",
+}
 
 _INK = 0.5
 #: Deviation of the blur of ink, and what is left out around borders, in px of a picture whose
@@ -198,7 +223,8 @@ def depth_order(
     """Share of random pairs of pixels whose order in depth is right, 1/2 by chance.
 
     The pairs are the same for all pictures of a size; those whose true depths differ by less than
-    `APART` do not count. NaN where none does.
+    `APART` do not count. A tie of what was found is wrong, so that a constant map scores 0. NaN
+    where no pair counts.
     """
     size = found.shape[1] * found.shape[2]
     places = np.random.default_rng(0).integers(0, size, (2, pairs))
@@ -208,17 +234,6 @@ def depth_order(
     right = (counts & (jnp.sign(gap) == jnp.sign(answer))).sum(-1)
     asked = counts.sum(-1)
     return jnp.where(asked > 0, right / jnp.maximum(asked, 1), jnp.nan)
-
-
-def retrieval(drawings: Float[Array, "n f"], photos: Float[Array, "n f"]) -> Float[Array, " n"]:
-    """Whether the photograph most alike a drawing, by the cosine of features, is its own.
-
-    Features are to come from a network that took no part in training.
-    """
-    drawings, photos = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (drawings, photos))
-    likeness = jnp.einsum("if,jf->ij", drawings, photos, precision="highest")
-    own = jnp.diagonal(likeness)
-    return (likeness.max(axis=1) <= own).astype(jnp.float32)
 
 
 class Interval(NamedTuple):

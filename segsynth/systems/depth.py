@@ -22,6 +22,7 @@ from jaxtyping import Float, UInt8
 from segsynth.engine.optimizers import adamw
 from segsynth.metrics import readability
 from segsynth.metrics.accumulators import MeanOverExamples
+from segsynth.networks import any_side
 from segsynth.networks.geometry_head import GeometryHead, resized
 from segsynth.networks.resnet_generator import ResnetGenerator
 from segsynth.pretrained.drawing_features import ShapeFeatures
@@ -171,7 +172,7 @@ class Depth:
         photo = image.astype(jnp.float32) / 255
         if self.drawer is None:
             return photo
-        return self.drawer.apply(frozen["drawer"], photo)[:, : photo.shape[1], : photo.shape[2]]
+        return any_side.drawn(self.drawer, frozen["drawer"], photo)
 
     def _read(
         self, variables: Variables, frozen: Frozen, seen: Float[Array, "b h w c"]

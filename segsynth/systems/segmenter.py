@@ -21,6 +21,7 @@ from jaxtyping import Float, UInt8
 from segsynth.engine.optimizers import adamw
 from segsynth.losses.labels import cross_entropy
 from segsynth.metrics.segmentation import Confusion, confusion_counts, scalars
+from segsynth.networks import any_side
 from segsynth.networks.resnet_generator import ResnetGenerator
 from segsynth.networks.segmentation_unet import SegmentationUNet
 from segsynth.settings import configure
@@ -166,7 +167,7 @@ class Segmenter:
         photo = image.astype(jnp.float32) / 255
         if self.drawer is None:
             return jnp.einsum("bhwc,c->bhw", photo, jnp.asarray(_LUMA))[..., None]
-        return self.drawer.apply(frozen["drawer"], photo)[:, : photo.shape[1], : photo.shape[2]]
+        return any_side.drawn(self.drawer, frozen["drawer"], photo)
 
     def _found(self, variables: Variables, seen: Float[Array, "b h w 1"]) -> Array:
         mine = {

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 Pixel = tuple[int, int]
-Path = Int[np.ndarray, "n 2"]
+Path = Int[np.ndarray, "_ 2"]
 
 _STRAIGHT = ((0, 1), (1, 0), (0, -1), (-1, 0))
 _DIAGONAL = ((1, 1), (1, -1), (-1, -1), (-1, 1))

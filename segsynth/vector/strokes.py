@@ -5,13 +5,14 @@ crossing to crossing, and simplified (Douglas and Peucker, 1973).
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
-from segsynth.vector import skeleton
+from segsynth.vector import lines, skeleton
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,8 @@ def strokes(
         drawing: dark ink on light paper.
         threshold: ink is what is darker.
         tolerance: how far in px a simplified line may lie from the middle of the drawn one.
-        shortest: shorter strokes that end freely are left out, px; dots have length 0.
+        shortest: shorter lines that end freely are left out, px; dots have length 0. A line goes
+            on through crossings, and over changes of its width (`segsynth.vector.lines`).
 
     """
     from skimage.morphology import skeletonize
@@ -57,12 +59,17 @@ def strokes(
     # Beyond the border there is paper: else a line along it had no width on that side.
     depth = ndimage.distance_transform_edt(np.pad(ink, 1))[1:-1, 1:-1]
     share = _shares(ink, middle)
-    found = [
-        _stroke(part, depth, share, tolerance)
-        for path in skeleton.paths(middle)
-        for part in _by_width(path, depth)
+    paths = skeleton.paths(middle)
+    parts = [
+        [_stroke(part, depth, share, tolerance) for part in _by_width(path, depth)]
+        for path in paths
     ]
-    return [stroke for stroke in found if stroke.length >= shortest]
+    if shortest > 0 and paths:
+        lengths = np.array([sum(stroke.length for stroke in path) for path in parts])
+        widths = np.array([max(stroke.width for stroke in path) for path in parts])
+        stay = lines.long_or_held(paths, lengths, widths, shortest)
+        parts = list(itertools.compress(parts, stay))
+    return [stroke for path in parts for stroke in path]
 
 
 def _by_width(path: skeleton.Path, depth: Float[np.ndarray, "h w"]) -> Iterator[skeleton.Path]:

@@ -78,6 +78,15 @@ def test_a_part_of_the_pictures(folders):
     assert len(json.loads(kit(folders, count=2).read_text())["questions"]) == 2
 
 
+def test_what_would_tell_the_methods_apart_is_refused(folders):
+    pictures.write_png(folders / "ours/d.png", np.zeros((9, 8, 3), np.uint8))
+    with pytest.raises(UserError, match=r"base/d\.png is 9x8 px and .*ours/d\.png 8x9; draw both"):
+        kit(folders)
+    with pytest.raises(UserError, match="count is -1; expected"):
+        kit(folders, count=-1)
+    assert not (folders / "kit").exists()
+
+
 def test_votes_are_counted_by_the_key(folders):
     key = kit(folders)
     right = votes(folders, key, lambda q: "1" if q["1"] == "ours" else "2")

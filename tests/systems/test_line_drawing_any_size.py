@@ -90,8 +90,9 @@ def test_a_large_picture_in_parts_has_its_size(synthesizer):
     assert found.shape == (1100, 2000, 1) and found.std() > 5
 
 
-def test_users_get_what_evaluation_scores(synthesizer, frozen):
-    picture = image(64, 96)
+@pytest.mark.parametrize("size", [(64, 96), (33, 46)])
+def test_users_get_what_evaluation_scores(synthesizer, frozen, size):
+    picture = image(*size)
     system = synthesizer.system
     expected = jax.jit(system.predict)({}, frozen, {"image": picture[None]}, jax.random.key(0))
     np.testing.assert_array_equal(synthesizer(image=picture)["drawing"], expected["drawing"][0])
@@ -154,6 +155,27 @@ def test_parts_by_themselves_are_not(run):
         drawn = np.asarray(run(tiling.Pass(GENERATOR), given)["drawing"])[0]
         naive[part.core] = drawn[part.inside()]
     assert np.abs(naive - expected).max() > 0.05
+
+
+def test_the_published_depth_of_network_in_parts():
+    """Three blocks, 128 px in parts of 64, a margin of 36 px."""
+    generator, picture = ResnetGenerator(1, width=4, blocks=3), image(128, 128)
+    made = jax.jit(generator.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
+    weights = {"drawer": jax.tree.map(lambda x: 10 * x, made)}
+    empty = {"params": {}, "model_state": {}}
+
+    def run(value, inputs):
+        return compiled(value)(empty, weights, inputs, jax.random.key(0))
+
+    expected = np.asarray(run(tiling.Pass(generator), {"image": picture[None]})["drawing"])[0]
+    parts = tiling.cut(generator, picture, 64, 36)
+    moments = run(tiling.Pass(generator, "moments"), {"image": picture[None]})["moments"]
+    found = tiling.draw(run, generator, picture, parts, moments)
+    assert expected.std() > 0.05 and len(parts) == 4
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    for halo, said in ((34, "expected 36 or more"), (38, "expected a multiple of 4")):
+        with pytest.raises(UserError, match=f"halo is {halo} px; .*{said}"):
+            tiling.cut(generator, picture, 64, halo)
 
 
 def test_moments_of_the_parts_are_those_of_the_whole(run):

@@ -1,10 +1,12 @@
 """What an evaluation of line drawings reports."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawings import COUNT, LIGHT, batch, build, compiled, start
+from drawings import CLASSES, COUNT, LIGHT, batch, build, compiled, start
 
 from segsynth.metrics import readability
 from segsynth.metrics.kernel_distance import kernel_distance
@@ -13,6 +15,8 @@ from segsynth.pretrained import loading
 from segsynth.pretrained.drawing_features import MeaningFeatures
 from segsynth.pretrained.set_features import SetFeatures
 from segsynth.systems.line_drawing import evaluation
+from segsynth.systems.line_drawing.networks import Networks
+from segsynth.systems.line_drawing.objective import Examples
 
 KEY = jax.random.key(0)
 
@@ -74,6 +78,25 @@ def test_a_photograph_without_labels_has_no_segmentation_loss(light):
         for x in (half, one)
     )
     assert found == pytest.approx(expected, rel=1e-5) and np.isfinite(found)
+
+
+def test_an_evaluation_shows_the_segmenter_what_training_does():
+    seen, system = [], build(seg={"binarised": True, "noise": 0.3}, **LIGHT)
+
+    class Shown(Networks):
+        def judged(self, nets, name, pictures):
+            return pictures
+
+        def segments(self, nets, drawing, train):
+            seen.append(drawing)
+            return jnp.zeros((*drawing.shape[:3], CLASSES)), {}
+
+    networks = Shown(**vars(system.networks))
+    objective = dataclasses.replace(system.objective, networks=networks)
+    drawing = jax.random.uniform(KEY, (COUNT, 16, 16, 1))
+    given = Examples.of(batch(system))
+    evaluation.loss_values(objective, {}, given, drawing, given.photo)
+    np.testing.assert_allclose(seen[0], drawing >= 0.5, atol=1e-6)
 
 
 def test_without_labels_nothing_is_said_of_edges():

@@ -3,7 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from segsynth.engine import sharding
+from segsynth.engine.checkpoints import Checkpoints
+from segsynth.engine.run import Run
+from segsynth.errors import UserError
+from segsynth.system import TrainState
 from segsynth.systems.line_drawing.pool import Pool, draws, push
 
 
@@ -66,6 +72,30 @@ def test_two_pictures_may_meet_at_one_place():
     shown, state = push(state, numbered([1, 2]), jnp.ones(2), jnp.zeros(2, jnp.int32))
     np.testing.assert_array_equal(np.ravel(shown), [7, 1])
     np.testing.assert_array_equal(np.ravel(state.pictures), [2, 8])
+
+
+def test_a_run_goes_on_with_pools_of_its_size_only(tmp_path):
+    """By its config, and by its checkpoint if the config were changed by hand."""
+    params = {"drawer": {"kernel": jnp.ones(2)}}
+
+    def state(size):
+        pools = {"pools": {"drawing_judge": Pool.empty(size, 4, 4, 1)}}
+        return TrainState.create(params=params, opt_state={}, model_state=pools)
+
+    def config(size):
+        phase = {"system": {"name": "line_drawing", "pool": size}, "frozen": {}}
+        return {"seed": 0, "run": ["drawing"], "phases": {"drawing": phase}}
+
+    folder = Run.create(tmp_path, config(3)).directory("drawing").checkpoints
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(1, state(3))
+    with pytest.raises(UserError, match=r"system\.pool.*give another --workdir") as error:
+        Run.create(tmp_path, config(5))
+    assert "\n" not in str(error.value)
+    abstract = sharding.plan(data=1).abstract(jax.eval_shape(lambda: state(5)))
+    with Checkpoints(folder) as checkpoints, pytest.raises(UserError) as error:
+        checkpoints.restore(abstract)
+    assert "\n" not in str(error.value)
 
 
 def test_no_gradient_passes():

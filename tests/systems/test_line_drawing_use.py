@@ -109,6 +109,9 @@ def test_a_folder_gets_a_picture_and_a_file_of_strokes_each(synthesizer, photos,
     with Image.open(out / "a.png") as picture:
         assert picture.mode == "RGBA" and picture.size == (33, 20)
     assert 'viewBox="0 0 33 20"' in (out / "sub/c.svg").read_text()
+    (out / "b.svg").unlink()
+    again = predict_files.predict_files(synthesizer.adjusted(svg=True, alpha=True), inputs, out)
+    assert [path.name for path in again] == ["b.svg", "b.png"]
     with pytest.raises(UserError, match=r"made with other settings \(options\.alpha: True"):
         predict_files.predict_files(synthesizer.adjusted(svg=True), inputs, out)
 

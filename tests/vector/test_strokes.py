@@ -109,6 +109,49 @@ def test_dots_are_kept_unless_short_strokes_are_not_wanted():
     np.testing.assert_array_equal(only.points, line.points)
 
 
+def ink_of(drawing, shortest):
+    """Return how much is drawn, px, of each of some rows."""
+    found = rasterised(svg(strokes(drawing, shortest=shortest), (60, 80)), (60, 80))
+    return found.sum(axis=1)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_line_goes_on_through_what_crosses_it(width):
+    ticks = [(x, 24, x, 35) for x in range(8, 72, 7)]
+    rows = ink_of(drawn((4, 30, 73, 30), *ticks, width=width), 14.0)
+    assert rows[30] >= 68 and rows[26] == rows[34] == 0
+    every = ink_of(drawn((4, 30, 73, 30), *ticks, width=width), 5.0)
+    assert every[30] >= 68 and every[26] >= 9 * width
+
+
+@pytest.mark.parametrize("slope", [0, 4])
+def test_slanting_lines_go_on_too(slope):
+    ticks = [(x - 6, 24, x + 6, 36) for x in range(12, 70, 8)]
+    drawing = drawn((4, 30 - slope, 75, 30 + slope), *ticks)
+    found = rasterised(svg(strokes(drawing, shortest=25.0), (60, 80)), (60, 80))
+    assert found.any(axis=0).sum() >= 68 and not found[:25].any() and not found[36:].any()
+    assert strokes(drawing, shortest=80.0) == []
+
+
+def test_what_holds_two_lines_together_stays():
+    ladder = drawn((4, 20, 73, 20), (4, 26, 73, 26), *((x, 20, x, 26) for x in (20, 40, 60)))
+    rows = ink_of(ladder, 10.0)
+    assert rows[23] == 3 and rows[20] == rows[26] == 70
+    # Until one of them is gone: then it is a short end like others.
+    hook = drawn((4, 20, 73, 20), (40, 20, 40, 26), (38, 26, 45, 26))
+    rows = ink_of(hook, 12.0)
+    assert rows[20] == 70 and rows[23] == rows[26] == 0
+
+
+def test_a_ring_has_no_end_and_a_blot_is_part_of_its_line():
+    picture = Image.fromarray(drawn((10, 30, 50, 30))[..., 0])
+    pen = ImageDraw.Draw(picture)
+    pen.ellipse((48, 20, 68, 40), fill=0)
+    pen.ellipse((20, 5, 26, 11), outline=0)
+    drawing = np.asarray(picture)[..., None]
+    assert len(strokes(drawing, shortest=30.0)) == len(strokes(drawing))
+
+
 def test_beyond_the_border_there_is_paper():
     (blot,) = strokes(np.zeros((9, 9, 1), np.uint8))
     assert 7 <= blot.width <= 9

@@ -60,7 +60,7 @@ def loss_values(
         compare = lambda x, y: losses.meaning(x, y, objective.meaning)  # noqa: E731
         found["loss__clip"] = each(compare, *features)
     if objective.seg.used:
-        logits, _ = objective.networks.segments(nets, drawing, False)
+        logits, _ = objective.networks.segments(nets, objective.seg.settled(drawing), False)
         known = (given.labels != IGNORE).any((1, 2))
         values = each(objective.seg.loss, logits, given.labels)
         found["loss__segmentation"] = jnp.where(known, values, jnp.nan)

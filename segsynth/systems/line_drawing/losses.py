@@ -23,7 +23,8 @@ MeaningLoss = Literal["mse", "l2", "cosine"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Weights of the losses of the generators' side. What has weight 0 is not computed.
+    """Weights of the losses of the generators' side. What has weight 0 is not computed, but for
+    ``adversarial``, whose value is logged all the same.
 
     The segmentation loss has its weight in `segmentation.Segmentation`. There is no identity loss:
     a photograph has three channels, a drawing one.

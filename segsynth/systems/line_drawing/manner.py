@@ -7,11 +7,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from segsynth.errors import UserError
+from segsynth.networks.any_side import MULTIPLE, SMALLEST
 from segsynth.vector.strokes import strokes
 from segsynth.vector.svg import svg
-
-#: Of the sides that a generator keeps, and the least of them.
-MULTIPLE, SMALLEST = 4, 16
 
 Statistics = Literal["exact", "fast"]
 Film = Literal["", "first", "all"]
@@ -38,7 +36,7 @@ class Manner:
     invert: bool = _option(False, "light lines on black")
     alpha: bool = _option(False, "write the drawing as the alpha channel of its ink")
     svg: bool = _option(False, "write the middle of the lines as SVG too, beside the PNG")
-    shortest: float = _option(0.0, "with --svg: leave out strokes shorter than so many px")
+    shortest: float = _option(0.0, "with --svg: leave out lines that end freely before so many px")
 
     def checked(self) -> "Manner":
         """Return the same.

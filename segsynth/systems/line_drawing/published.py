@@ -10,6 +10,7 @@ from typing import Any
 import clu.metrics
 import jax.numpy as jnp
 
+from segsynth.networks.any_side import drawn
 from segsynth.networks.resnet_generator import ResnetGenerator
 from segsynth.system import CompiledPredict, FrozenSpec
 from segsynth.systems.line_drawing import any_size, evaluation
@@ -69,6 +70,11 @@ class PublishedDrawing:
         """How users want their drawings."""
         return self.manner
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is answered in words besides."""
+        return ("svg",) if self.manner.svg else ()
+
     def adjusted(self, options: Manner) -> "PublishedDrawing":
         """Return the system with other options."""
         return dataclasses.replace(self, manner=options.checked())
@@ -90,8 +96,8 @@ class PublishedDrawing:
         labels = batch["labels"][..., 0].astype(jnp.int32) if self.labels else None
         values = evaluation.drawing_values(drawing, photo, labels, self.things)
         scores = evaluation.mean_scores(values, batch["valid"])
-        drawn = {"photo": batch["image"], "drawing": _to_bytes(drawing)}
-        return clu.metrics.Collection.create_collection(**scores), drawn
+        shown = {"photo": batch["image"], "drawing": _to_bytes(drawing)}
+        return clu.metrics.Collection.create_collection(**scores), shown
 
     def remarks(self, variables: Variables, frozen: Frozen, inputs: HostBatch) -> tuple[str, ...]:
         """Nothing."""
@@ -108,9 +114,7 @@ class PublishedDrawing:
         return any_size.survey(predict, self.generator, examples, self.manner)
 
     def _draw(self, frozen: Frozen, batch: Batch) -> Array:
-        height, width = batch["image"].shape[1:3]
-        photo = batch["image"].astype(jnp.float32) / 255
-        return self.generator.apply(frozen["drawer"], photo)[:, :height, :width]
+        return drawn(self.generator, frozen["drawer"], batch["image"].astype(jnp.float32) / 255)
 
 
 def _to_bytes(drawing: Array) -> Array:

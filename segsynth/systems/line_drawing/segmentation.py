@@ -79,10 +79,14 @@ class Segmentation:
         if self.noise:
             noise = self.noise * jax.random.normal(key, drawing.shape)
             drawing = jnp.clip(drawing + noise, 0.0, 1.0)
-        if self.binarised:
-            crisp = (drawing >= 0.5).astype(jnp.float32)
-            drawing = drawing + jax.lax.stop_gradient(crisp - drawing)
-        return drawing
+        return self.settled(drawing)
+
+    def settled(self, drawing: Float[Array, "b h w 1"]) -> Float[Array, "b h w 1"]:
+        """Return what the segmenter sees where nothing is left to chance, as in evaluations."""
+        if not self.binarised:
+            return drawing
+        crisp = (drawing >= 0.5).astype(jnp.float32)
+        return drawing + jax.lax.stop_gradient(crisp - drawing)
 
     def loss(
         self, logits: Float[Array, "b h w c"], labels: Int[Array, "b h w"]

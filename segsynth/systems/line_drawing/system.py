@@ -24,6 +24,7 @@ from jaxtyping import Float, UInt8
 from segsynth.engine.optimizers import update_ema
 from segsynth.errors import UserError
 from segsynth.metrics.clip_score import FIVEK_SUBJECTS
+from segsynth.networks.any_side import drawn
 from segsynth.pretrained.set_features import SetFeatures
 from segsynth.settings import configure, merge
 from segsynth.system import CompiledPredict, FrozenSpec, TrainState
@@ -150,6 +151,11 @@ class LineDrawing:
         """How users want their drawings."""
         return self.manner
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is answered in words besides."""
+        return ("svg",) if self.manner.svg else ()
+
     def adjusted(self, options: Manner) -> "LineDrawing":
         """Return the system with other options."""
         return dataclasses.replace(self, manner=options.checked())
@@ -160,6 +166,11 @@ class LineDrawing:
         geometry = self.objective.weights.geometry and self.objective.finetune
         helpers = {"geometry": geometry, "segmenter": self.objective.seg.trained}
         return ("drawer", "painter", *(name for name, learns in helpers.items() if learns))
+
+    @property
+    def continued(self) -> tuple[str, ...]:
+        """Networks that must start from others' numbers, by ``init_from``."""
+        return ("segmenter",) if self.objective.seg.mode == "warm_joint" else ()
 
     @property
     def frozen(self) -> Mapping[str, FrozenSpec]:
@@ -245,9 +256,8 @@ class LineDrawing:
     ) -> dict[str, Array]:
         """Return ``drawing`` uint8 (b, h, w, 1), 255 = paper. ``key`` decides nothing."""
         photo = inputs["image"].astype(jnp.float32) / 255
-        drawing = self.networks.draw(self._nets(variables, frozen), photo)
-        height, width = photo.shape[1:3]
-        return {"drawing": to_bytes(drawing[:, :height, :width])}
+        drawer = self._nets(variables, frozen)["drawer"]
+        return {"drawing": to_bytes(drawn(self.networks.drawer, drawer, photo))}
 
     def eval_step(
         self, variables: Variables, frozen: Frozen, batch: Batch, key: PRNGKey
@@ -264,8 +274,8 @@ class LineDrawing:
         if self.objective.weights.geometry:
             values |= evaluation.depth_values(self.objective, *common)
         values |= evaluation.drawing_values(drawing, examples.photo, examples.labels, self.things)
-        shown = evaluation.drawing_values(examples.drawing, examples.photo, None)
-        values |= {f"real_drawings__{name}": shown[name] for name in ("ink_ratio", "mid_grey")}
+        real = evaluation.drawing_values(examples.drawing, examples.photo, None)
+        values |= {f"real_drawings__{name}": real[name] for name in ("ink_ratio", "mid_grey")}
         scores = evaluation.mean_scores(values, valid)
         if "subject" in self.judged_by:
             scores |= evaluation.clip_values(
@@ -279,11 +289,11 @@ class LineDrawing:
         if self.style is not None:
             pair = (examples.drawing, drawing)
             scores |= evaluation.style_values(self.style, frozen["style"], pair, valid)
-        drawn = {"photo": batch["image"], "restored": to_bytes(restored)}
-        drawn["drawing"] = jnp.repeat(to_bytes(drawing), 3, axis=-1)
+        shown = {"photo": batch["image"], "restored": to_bytes(restored)}
+        shown["drawing"] = jnp.repeat(to_bytes(drawing), 3, axis=-1)
         if examples.labels is not None:
-            drawn["labels"] = examples.labels[..., None]
-        return clu.metrics.Collection.create_collection(**scores), drawn
+            shown["labels"] = examples.labels[..., None]
+        return clu.metrics.Collection.create_collection(**scores), shown
 
     def remarks(self, variables: Variables, frozen: Frozen, inputs: HostBatch) -> tuple[str, ...]:
         """Nothing."""

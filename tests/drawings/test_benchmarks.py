@@ -1,0 +1,69 @@
+"""What the benchmarks of line drawings conclude, and from what they start."""
+
+import copy
+import pathlib
+import runpy
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from segsynth import experiment
+from segsynth.engine import sharding
+
+BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
+DISTANCE = "kernel[standin]"
+FOUND = {
+    "measures": [
+        {"measure": "binarised/mean_iou", "gain": {"mean": 0.02, "low": 0.01, "high": 0.03}}
+    ],
+    "baseline": {"edge_f1": 0.7, "mid_grey": 0.1, DISTANCE: 0.10, f"{DISTANCE}/std": 0.01},
+    "segmentation": {DISTANCE: 0.125, f"{DISTANCE}/std": 0.01},
+    "segmenter_segmentation": {"mean_iou": 0.4, "binarised/mean_iou": 0.35},
+}
+
+
+@pytest.fixture(scope="module")
+def verdict():
+    return runpy.run_path(str(BENCHMARKS / "line_drawing_long.py"))["verdict"]
+
+
+def changed(phase, **more):
+    found = copy.deepcopy(FOUND)
+    found[phase] |= more
+    return found
+
+
+def words(judged):
+    return [word for word, _ in judged.values()]
+
+
+def test_a_verdict_says_what_holds(verdict):
+    assert words(verdict(FOUND)) == ["yes"] * 4
+    assert words(verdict(changed("segmentation", **{DISTANCE: 0.131}))) == ["yes"] * 3 + ["no"]
+    grey = changed("segmenter_segmentation", **{"mean_iou": 0.5})
+    assert words(verdict(grey)) == ["yes", "yes", "no", "yes"]
+    none = copy.deepcopy(FOUND)
+    none["measures"][0]["gain"]["low"] = -0.001
+    assert words(verdict(none)) == ["yes", "no", "yes", "yes"]
+
+
+@pytest.mark.parametrize("base", [0.01, 0.0, -0.02])
+def test_a_distance_within_its_deviation_decides_nothing(verdict, base):
+    judged = verdict(changed("baseline", **{DISTANCE: base}))
+    assert judged["the style stays"][0] == "undecided"
+
+
+@pytest.mark.parametrize("short", [{"edge_f1": 0.59}, {"mid_grey": 0.31}])
+def test_what_does_not_draw_is_not_judged(verdict, short):
+    assert list(verdict(changed("baseline", **short))) == ["too short to judge"]
+
+
+def test_the_untrained_generator_is_that_of_the_run():
+    """Its key is the one with which training makes the first state."""
+    key_of = runpy.run_path(str(BENCHMARKS / "human_contours.py"))["key_of"]
+    plan, run = sharding.plan(data=1), types.SimpleNamespace(config={"seed": 3})
+    phase = types.SimpleNamespace(run=run, name="drawing", plan=plan)
+    expected = jax.random.key_data(experiment._Phase.key.fget(phase))
+    np.testing.assert_array_equal(jax.random.key_data(key_of(3, "drawing")), expected)

@@ -1,0 +1,133 @@
+"""The method is a setting of the config, and so is how its segmenter is trained."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from drawings import LIGHT, build, start
+
+from segsynth import config_files, experiment, systems
+from segsynth.engine import references, sharding
+from segsynth.engine.checkpoints import Checkpoints
+from segsynth.engine.run import Run, plain
+from segsynth.errors import UserError
+from segsynth.metrics.readability import COLUMNS, HIGHER
+from segsynth.systems.line_drawing.system import LineDrawing
+
+CONFIG = pathlib.Path(__file__).parents[2] / "configs/line_drawing.py"
+DRAWING = "--config.phases.drawing"
+MODES = ("frozen_photo", "frozen_draw", "warm_joint")
+
+
+def load(preset, *overrides):
+    config, _ = config_files.load(f"{CONFIG}:{preset}", overrides)
+    run = Run(pathlib.Path("unused"), plain(config))
+    return run, {name: systems.build(run.settings(name)["system"]) for name in run.phases}
+
+
+@pytest.mark.parametrize(
+    ("method", "blocks", "pool", "cycle", "frozen", "mode"),
+    [
+        ("paper", 3, 0, 0.1, {"features", "clip"}, "joint"),
+        ("informative", 3, 0, 0.1, {"features", "clip"}, "off"),
+        ("cyclegan", 9, 50, 10.0, set(), "off"),
+    ],
+)
+def test_the_method_of_the_paper_s_config(method, blocks, pool, cycle, frozen, mode):
+    alone = ["--config.run=drawing"] if method == "cyclegan" else []
+    run, built = load("coco_contour", f"{DRAWING}.system.preset={method}", *alone)
+    made = built["drawing"]
+    assert (made.networks.drawer.blocks, made.networks.painter.blocks) == (blocks, blocks)
+    assert (made.pool, made.objective.weights.cycle) == (pool, cycle)
+    assert (set(made.frozen), made.objective.seg.mode) == (frozen, mode)
+    assert made.objective.weights.clip == made.objective.weights.geometry == 10.0 * bool(frozen)
+    assert made.objective.seg.classes == 182
+    references.check(run, "drawing", made) if not frozen else None
+
+
+def test_what_is_set_counts_more_than_the_method():
+    overrides = ("pool=7", "seg.mode=joint", "loss.cycle=3.0", "preset=cyclegan")
+    drawing = (f"{DRAWING}.system.{text}" for text in overrides)
+    made = load("coco_contour", "--config.generator.blocks=2", *drawing)[1]["drawing"]
+    assert (made.pool, made.objective.seg.mode, made.objective.weights.cycle) == (7, "joint", 3.0)
+    assert made.networks.drawer.blocks == 2
+
+
+def test_what_a_phase_does_not_train_need_not_be_there(caplog):
+    run, built = load("smoke", f"{DRAWING}.system.loss.geometry=0.0", "--config.run=drawing")
+    assert run.settings("drawing")["init_from"] == {"geometry": "phase:depth"}
+    found = references.load_initial(run, "drawing", built["drawing"], sharding.plan(data=1))
+    assert found == {"params": {}, "model_state": {}}
+    assert "init_from.geometry is not used" in caplog.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_segmenter_is_trained_beforehand(mode):
+    run, built = load(f"smoke+{mode}")
+    drawn = mode != "frozen_photo"
+    assert run.phases == ("depth", *(["baseline"] if drawn else []), "segmenter", "drawing")
+    assert built["drawing"].objective.seg.mode == mode
+    assert (built["segmenter"].drawer is not None) == drawn
+    if drawn:
+        assert built["baseline"].objective.seg.mode == "off"
+        assert run.settings("segmenter")["frozen"] == {"drawer": "phase:baseline"}
+        assert built["segmenter"].drawer == built["baseline"].networks.drawer
+    assert built["segmenter"].network == built["drawing"].networks.segmenter
+    for phase, system in built.items():
+        references.check(run, phase, system)
+    kind = "init_from" if mode == "warm_joint" else "frozen"
+    assert run.settings("drawing")[kind]["segmenter"] == "phase:segmenter"
+
+
+def test_a_warm_start_needs_something_warm():
+    run, built = load("smoke+warm_joint")
+    cold = run.config["phases"]["drawing"]
+    del cold["init_from"]["segmenter"]
+    with pytest.raises(UserError, match=r"set phases\.drawing\.init_from\.segmenter to"):
+        references.check(run, "drawing", built["drawing"])
+
+
+def test_modes_are_for_presets_with_one_drawing():
+    for preset, said in (("table+frozen_draw", "take '.frozen_draw' out"), ("demo+cold", "'cold'")):
+        with pytest.raises(UserError, match=said):
+            config_files.load(f"{CONFIG}:{preset}")
+
+
+def test_tables_show_what_is_measured_with_its_controls():
+    run, built = load("table")
+    score = "caption_score[standin]"
+    columns = {metric for _, _, metric, _ in run.config["table"]["columns"]}
+    controls = {score, f"blank_page/{score}", f"majority_prior/{score}"}
+    assert {"edge_f1", "edge_precision", "edge_recall", *controls} <= columns
+    assert "subject" in built["baseline"].targets
+    assert "clip_score" in HIGHER and controls <= set(COLUMNS.values())
+
+
+def test_a_phase_goes_on_with_statistics_too(tmp_path):
+    """Parameters and running statistics are those of the phase before."""
+    system = build(seg={"mode": "warm_joint"}, **LIGHT)
+    own = {"init_from": {"segmenter": "phase:segmenter"}}
+    config = {"seed": 0, "run": ["segmenter", "drawing"]}
+    run = Run.create(tmp_path, {**config, "phases": {"segmenter": {}, "drawing": own}})
+    state = start(system)[0]
+    before = state.replace(
+        step=jnp.asarray(3, jnp.int32),
+        params={"segmenter": jax.tree.map(lambda x: x + 1, state.params["segmenter"])},
+        model_state=jax.tree.map(lambda x: x + 2, state.model_state),
+        opt_state={},
+    )
+    with Checkpoints(run.directory("segmenter").checkpoints) as checkpoints:
+        checkpoints.save(3, before)
+    initial = references.load_initial(run, "drawing", system, sharding.plan(data=1))
+
+    class Fresh(LineDrawing):
+        def init(self, key):
+            return state
+
+    found = experiment._init(Fresh(**vars(system)), jax.random.key(0), initial)
+    for kind in ("params", "model_state"):
+        expected = {**getattr(state, kind), **getattr(before, kind)}
+        jax.tree.map(np.testing.assert_array_equal, getattr(found, kind), expected)
+    assert "batch_stats" in found.model_state["segmenter"]
