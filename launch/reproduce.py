@@ -5,10 +5,12 @@ figures. The same command continues a sweep that was interrupted.
   python launch/reproduce.py --paper mask_restoration --preset demo --workdir runs/masks --seeds 3
 
 The rows are those of the preset "table" of configs/<paper>.py, which "demo" stands for, or of
-"table_<preset>" with another --preset. Several hosts that see one workdir take a --share each. Any
+"table_<preset>" with another --preset. --report FILE keeps a copy of the report with its pictures.
+Several hosts that see one workdir take a --share each. Any
 value of the config is set by --config.<key>=<value>.
 """
 
+import pathlib
 import shlex
 import sys
 
@@ -27,6 +29,7 @@ def parser() -> cli.Flags:
     flags.add_argument(
         "--share", default="0/1", metavar="INDEX/COUNT", help="this host's part of the rows"
     )
+    flags.add_argument("--report", metavar="FILE.md", help="keep a copy of the report here, too")
     return flags
 
 
@@ -41,12 +44,15 @@ def main() -> None:
     preset = "table" if known.preset == "demo" else f"table_{known.preset}"
     config, _ = config_files.load(f"configs/{known.paper}.py:{preset}", overrides)
     from segsynth.experiment import Stopped
+    from segsynth.report_copies import keep
     from segsynth.reproduce import Share, reproduce
 
     command = "python " + shlex.join(sys.argv)
     share = Share.parse(known.share)
     try:
-        reproduce(config, known.workdir, seeds=known.seeds, share=share, command=command)
+        report = reproduce(config, known.workdir, seeds=known.seeds, share=share, command=command)
+        if known.report and share.index == 0:
+            keep(report, pathlib.Path(known.report))
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
 

@@ -216,10 +216,10 @@ def _write(report, table: PaperTable, settings, measured, runs, command, more=()
         *_samples(report.parent, runs[0]),
     ]
     report.parent.mkdir(parents=True, exist_ok=True)
+    write_json(report.with_suffix(".json"), {"config": settings, "measured": measured})
     part = report.with_name(".report.md.part")
     part.write_text("\n".join(lines) + "\n", encoding="utf-8")
     part.replace(report)
-    write_json(report.with_suffix(".json"), {"config": settings, "measured": measured})
 
 
 def _remarks(table: PaperTable, settings, runs: Sequence[pathlib.Path], seeds: int) -> list[str]:
@@ -241,7 +241,7 @@ def _remarks(table: PaperTable, settings, runs: Sequence[pathlib.Path], seeds: i
             f"**stand-ins** with random weights, which others' figures do not compare with: "
             f"{', '.join(standins)}"
         )
-    remarks.append(f"all that was measured: {_files(table, runs[0])}")
+    remarks.append("all that was measured, by seed and row: [report.json](report.json)")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     remarks.append(
         f"config sha256 {_sha256(settings)[:12]}, segsynth {segsynth.__version__}, Python "
@@ -249,12 +249,6 @@ def _remarks(table: PaperTable, settings, runs: Sequence[pathlib.Path], seeds: i
         f"{jax.devices()[0].device_kind} device(s)"
     )
     return remarks
-
-
-def _files(table: PaperTable, run: pathlib.Path) -> str:
-    """Where the metrics of the rows lie, those of single classes too."""
-    found = [f"`{run.name}/eval/{unit}.json`" for unit in table.units if unit]
-    return ", ".join(found or [f"`{run.name}/eval`"])
 
 
 def _sha256(settings: Mapping[str, Any]) -> str:

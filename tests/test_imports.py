@@ -48,6 +48,7 @@ LAYERS = {
     "experiment": (*_BASE, "system", "systems", "engine", "data", "evaluate"),
     "paper_tables": ("errors", "settings", "papers"),
     "attempts": ("errors", "settings", "system", "systems", "engine", "papers"),
+    "report_copies": (),
     "reproduce": (
         *("errors", "engine", "evaluate", "experiment", "attempts", "paper_tables", "__init__"),
     ),
@@ -65,6 +66,7 @@ LAYERS = {
         "predict_files",
         "prepare",
         "preview",
+        "report_copies",
         "reproduce",
         "weights",
     ),

@@ -59,8 +59,9 @@ def test_the_report_of_a_sweep(whole):
     assert "2 seeds; mean ± half of the 95 % interval, Student's t (seed 0, 1)" in text
     assert "examples that are judged, n: 8" in text and "**other data**" in text
     assert "config sha256 " in text and ", jax " in text and "`the command`" in text
-    for path in ("seed0/eval/judge.json", "seed0/eval/again.json"):
-        assert f"`{path}`" in text and json.loads((whole / path).read_text())["metrics"]
+    measured = json.loads((whole / "report.json").read_text())["measured"]
+    assert "[report.json](report.json)" in text and len(measured) == 2
+    assert all(seed[row]["accuracy"] >= 0 for seed in measured for row in ("judge", "again"))
     grids = [line.split("](")[1].rstrip(")") for line in text.splitlines() if line[:2] == "!["]
     assert len(grids) == 2 and all((whole / grid).is_file() for grid in grids)
 
