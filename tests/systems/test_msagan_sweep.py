@@ -13,7 +13,7 @@ from segsynth.systems.msagan.tables import LOSSES, STRUCTURES, phase_of
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
-SIZES = ("--config.steps=5", "--config.batch=2", "--config.n_critic=1", "--config.every.log=2")
+SIZES = ("--config.steps=5", "--config.batch=4", "--config.n_critic=1", "--config.every.log=2")
 DATA = ("--config.data.length=16", "--config.data.eval_length=8", "--config.eval.batch=8")
 
 
