@@ -183,7 +183,8 @@ def test_the_crf_table_is_made_once(tmp_path, monkeypatch):
     )
     text = reproduce.reproduce(config, tmp_path, command="the command").read_text()
     assert "`the command`" in text and "| road | 0.870 | 0.966 |" in text
-    assert "![" in text and (tmp_path / text.split("](")[1].rstrip(")\n")).is_file()
+    grid = text.split("![")[1].split("](")[1].rstrip(")\n")
+    assert (tmp_path / grid).is_file()
     before = (tmp_path / "report.json").read_text()
 
     def again(*_, **__):

@@ -12,25 +12,27 @@ import clu.metrics
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int32, Integer
+from jaxtyping import Float, Integer
 
+from segsynth.metrics.exact import ExactSum
 from segsynth.types import Array
 
 #: As in the paper.
 BINS = 15
 
 
+#: Confidence is counted in 2^-24, and in limbs of 8 bits, so that batches of 2^23 pixels fit.
+_LIMBS, _BITS = 3, 8
+
+
 @flax.struct.dataclass
 class CalibrationError(clu.metrics.Metric):
     """The error over all pixels of a data set, 0..1; NaN of none.
 
-    Of each bin: pixels, right ones, and the sum of the confidence. A batch is counted in whole
-    numbers; sums over batches are float32, which loses a relative 2^-24 with each.
+    Of each bin: pixels, right ones, and the limbs of the sum of the confidence. Sums are exact.
     """
 
-    pixels: Float[Array, " bins"]
-    right: Float[Array, " bins"]
-    confidence: Float[Array, " bins"]
+    counts: ExactSum
 
     @classmethod
     def of(
@@ -40,32 +42,25 @@ class CalibrationError(clu.metrics.Metric):
         valid: Float[Array, " b"],
         bins: int = BINS,
     ) -> "CalibrationError":
-        """Take the pixels of the pictures where ``valid`` is 1."""
+        """Take the pixels of the pictures where ``valid`` is 1, at most 2^23 at once."""
         share = jax.nn.softmax(logits.astype(jnp.float32)).max(-1)
-        right = logits.argmax(-1) == truth
+        right = (logits.argmax(-1) == truth).astype(jnp.int32)
         # Bins are half open from below, as in the paper: (0, 1/15], ..., (14/15, 1].
         place = jnp.clip(jnp.ceil(share * bins).astype(jnp.int32) - 1, 0, bins - 1)
-        judged = jnp.broadcast_to(valid[:, None, None] > 0, place.shape)
-
-        def totals(x: Array) -> Float[Array, " bins"]:
-            # Row by row first: a float32 that grows by ones stands still at 2^24.
-            rows = jax.vmap(jax.vmap(_summed, (0, 0, None)), (0, 0, None))
-            return rows(place, jnp.where(judged, x, 0.0), bins).sum((0, 1))
-
-        return cls(
-            pixels=totals(jnp.ones_like(share)), right=totals(right), confidence=totals(share)
-        )
+        counted = jnp.round(share * 2.0 ** (_LIMBS * _BITS)).astype(jnp.int32)
+        # The last limb has a ninth bit, of certainty.
+        limbs = [counted & 255, counted >> _BITS & 255, counted >> 2 * _BITS]
+        rows = jnp.stack([jnp.ones_like(right), right, *limbs], axis=-1)
+        rows = jnp.where(valid[:, None, None, None] > 0, rows, 0)
+        sums = jnp.zeros((bins, rows.shape[-1]), jnp.int32).at[place].add(rows)
+        return cls(counts=ExactSum.of(sums))
 
     def merge(self, other: "CalibrationError") -> "CalibrationError":
-        """Add the sums."""
-        return jax.tree.map(jnp.add, self, other)
+        """Add the counts."""
+        return CalibrationError(counts=self.counts + other.counts)
 
     def compute(self) -> Any:
         """Return the error."""
-        return jnp.abs(self.right - self.confidence).sum() / self.pixels.sum()
-
-
-def _summed(
-    place: Int32[Array, " n"], values: Float[Array, " n"], bins: int
-) -> Float[Array, " bins"]:
-    return jnp.zeros(bins).at[place].add(values)
+        pixels, right, *limbs = jnp.moveaxis(self.counts.approximate(), -1, 0)
+        confidence = sum(x * 2.0 ** (_BITS * (i - _LIMBS)) for i, x in enumerate(limbs))
+        return jnp.abs(right - confidence).sum() / pixels.sum()
