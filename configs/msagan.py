@@ -238,7 +238,8 @@ def _faces() -> ConfigDict:
         config.phases[name].system.optimizer.update({"lr": 1e-3, "warmup": 20})
         config.phases[name].train.steps = 400
     config.steps = 1000
-    _shrink(config.phases.editing)
+    _mouths(config.phases.editing)
+    config.phases.editing.system.truth = False
     return config
 
 

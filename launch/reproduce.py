@@ -6,8 +6,9 @@ figures. The same command continues a sweep that was interrupted.
 
 The rows are those of the preset "table" of configs/<paper>.py, which "demo" stands for, or of
 "table_<preset>" with another --preset. --report FILE keeps a copy of the report with its pictures.
-Several hosts that see one workdir take a --share each. Any
-value of the config is set by --config.<key>=<value>.
+Several hosts that see one workdir take a --share each, as in
+  srun --ntasks 4 python launch/reproduce.py --paper msagan --workdir DIR --share process
+Any value of the config is set by --config.<key>=<value>.
 """
 
 import pathlib
@@ -27,7 +28,11 @@ def parser() -> cli.Flags:
     flags.add_argument("--workdir", required=True, help="one for all hosts of the sweep")
     flags.add_argument("--seeds", type=int, default=1, help="runs of every row")
     flags.add_argument(
-        "--share", default="0/1", metavar="INDEX/COUNT", help="this host's part of the rows"
+        "--share",
+        default="0/1",
+        metavar="INDEX/COUNT",
+        help='this host\'s part of the rows; "process": by the numbers that srun, mpirun or '
+        "JAX_PROCESS_ID and JAX_NUM_PROCESSES give processes",
     )
     flags.add_argument("--report", metavar="FILE.md", help="keep a copy of the report here, too")
     return flags

@@ -33,6 +33,14 @@ log = logging.getLogger(__name__)
 _PACKAGES = ("jax", "flax", "optax", "numpy")
 #: Seconds between two looks at what another host is training.
 _PAUSE = 5.0
+#: Variables that number processes: JAX's own, and those that srun, mpirun of Open MPI and of MPICH
+#: set.
+_NUMBERS = (
+    ("JAX_PROCESS_ID", "JAX_NUM_PROCESSES"),
+    ("SLURM_PROCID", "SLURM_NTASKS"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +52,29 @@ class Share:
 
     @classmethod
     def parse(cls, text: str) -> "Share":
-        """Read "0/4".
+        """Read "0/4", or "process": the number of this process and how many there are, from the
+        environment.
 
         Raises:
-            UserError: something else.
+            UserError: something else, or an environment that does not say.
 
         """
+        if text == "process":
+            text = _of_environment()
         index, _, count = text.partition("/")
         if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
             raise UserError(f"--share is {text!r}; expected INDEX/COUNT with INDEX < COUNT, as 0/4")
         return cls(int(index), int(count))
+
+
+def _of_environment() -> str:
+    for index, count in _NUMBERS:
+        if index in os.environ and count in os.environ:
+            return f"{os.environ[index]}/{os.environ[count]}"
+    raise UserError(
+        "--share process finds no number of a process in the environment; expected "
+        f"{' or '.join(f'{index} and {count}' for index, count in _NUMBERS)}"
+    )
 
 
 def reproduce(

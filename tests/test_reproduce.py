@@ -130,6 +130,23 @@ def test_a_share_that_is_none(text):
         reproduce.Share.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("index", "count"),
+    [("JAX_PROCESS_ID", "JAX_NUM_PROCESSES"), ("SLURM_PROCID", "SLURM_NTASKS")],
+)
+def test_processes_have_a_share_each(monkeypatch, index, count):
+    for names in reproduce._NUMBERS:
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match="SLURM_PROCID and SLURM_NTASKS"):
+        reproduce.Share.parse("process")
+    monkeypatch.setenv(index, "2")
+    with pytest.raises(UserError, match=f"{index} and {count}"):
+        reproduce.Share.parse("process")
+    monkeypatch.setenv(count, "4")
+    assert reproduce.Share.parse("process") == reproduce.Share(2, 4)
+
+
 def test_hosts_share_rows_and_the_first_one_reports(tmp_path, monkeypatch):
     trained = []
 

@@ -53,11 +53,12 @@ def faces(length, start=0, jaw=0.5):
     return {key: np.stack([example[key] for example in examples]) for key in keys}
 
 
-def train(phase, data, steps, seed=0, **more):
-    """Return the system, its state after some steps, and the scalars of the last one."""
+def train(phase, data, steps, seed=0, start=lambda state: state, **more):
+    """Return the system, its state after some steps, and the scalars of each; ``start`` may change
+    the first state."""
     system, examples = build(phase, **more), settings(phase)["train"]["global_batch"]
     needs = [name for name in (*system.inputs, *system.targets) if name in data]
-    state = jax.jit(system.init)(jax.random.key(seed))
+    state = start(jax.jit(system.init)(jax.random.key(seed)))
     step = jax.jit(system.train_step, donate_argnums=0, compiler_options=OPTIMISED)
     rng, key, rows = np.random.default_rng(seed), jax.random.key(seed + 1), []
     for i in range(steps):

@@ -1,6 +1,5 @@
 """Depth from photographs and from drawings."""
 
-import dataclasses
 import functools
 
 import jax
@@ -10,7 +9,6 @@ import pytest
 
 from segsynth import systems
 from segsynth.errors import UserError
-from segsynth.networks.resnet_generator import ResnetGenerator
 
 SIDE, COUNT, KEY = 32, 2, jax.random.key(0)
 TINY = {
@@ -104,22 +102,6 @@ def test_the_scores_are_those_of_the_prediction(trained):
     assert set(drawn) == set(system.pictures)
     np.testing.assert_array_equal(drawn["image"], given["image"])
     np.testing.assert_array_equal(drawn["truth"][..., 0], np.round(given["depth"][..., 0] * 255))
-
-
-def test_drawings_are_those_that_users_get():
-    """Pictures of other sides than multiples of 4 grow by reflection first."""
-    seen = []
-
-    class Copying(ResnetGenerator):
-        def apply(self, variables, photo):
-            seen.append(photo.shape)
-            return photo[..., :1]
-
-    system = dataclasses.replace(build(drawn=True), drawer=Copying(1))
-    image = jnp.full((1, 18, 33, 3), 51, jnp.uint8)
-    found = system._seen({"drawer": {}}, image)
-    assert seen == [(1, 20, 36, 3)] and found.shape == (1, 18, 33, 1)
-    np.testing.assert_allclose(found, 0.2, rtol=1e-6)
 
 
 def test_drawings_are_read_in_place_of_photographs():

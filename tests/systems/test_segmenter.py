@@ -1,6 +1,5 @@
 """Label maps from grey photographs and from drawings."""
 
-import dataclasses
 import functools
 
 import jax
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 
 from segsynth import systems
-from segsynth.networks.resnet_generator import ResnetGenerator
 
 SIDE, COUNT, KEY = 16, 2, jax.random.key(0)
 TINY = {
@@ -92,22 +90,6 @@ def test_a_map_has_the_size_of_its_picture(trained):
     picture = np.asarray(batch()["image"][0])[:, :13]
     labels = system.synthesize(answer, {"image": picture}, KEY)["labels"]
     assert labels.shape == (SIDE, 13, 1) and labels.dtype == np.uint8 and labels.max() < 3
-
-
-def test_drawings_are_those_that_users_get():
-    """Pictures of other sides than multiples of 4 grow by reflection first."""
-    seen = []
-
-    class Copying(ResnetGenerator):
-        def apply(self, variables, photo):
-            seen.append(photo.shape)
-            return photo[..., :1]
-
-    system = dataclasses.replace(build(drawn=True), drawer=Copying(1))
-    image = jnp.full((1, 18, 33, 3), 51, jnp.uint8)
-    found = system._seen({"drawer": {}}, image)
-    assert seen == [(1, 20, 36, 3)] and found.shape == (1, 18, 33, 1)
-    np.testing.assert_allclose(found, 0.2, rtol=1e-6)
 
 
 def test_drawings_are_also_judged_in_black_and_white():
