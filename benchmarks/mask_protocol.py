@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from segsynth import cli
 from segsynth.data import label_sets, pictures
+from segsynth.errors import UserError
 from segsynth.papers.figures import figures
 
 TABLE = label_sets.get("cityscapes")
@@ -39,7 +41,7 @@ def main() -> None:
         for key, damaged, truth in variants(fine, coarse):
             counts.setdefault(key, []).append(confusion(truth, damaged))
     if not counts:
-        sys.exit(f"error: {known.root} has no pairs gtFine/val, gtCoarse/val of *_labelIds.png")
+        raise UserError(f"{known.root} has no pairs gtFine/val, gtCoarse/val of *_labelIds.png")
     print(table(counts))
 
 
@@ -48,7 +50,16 @@ def pairs(root: pathlib.Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for path in sorted((root / "gtFine/val").glob("*/*_gtFine_labelIds.png")):
         name = path.name.replace("gtFine", "gtCoarse")
         coarse = root / "gtCoarse/val" / path.parent.name / name
-        yield pictures.read_labels(path)[..., 0], pictures.read_labels(coarse)[..., 0]
+        yield _ids(path), _ids(coarse)
+
+
+def _ids(path: pathlib.Path) -> np.ndarray:
+    found = pictures.read_labels(path)[..., 0]
+    if found.max() >= CLASSES:
+        raise UserError(
+            f"{path} holds {found.max()}; expected ids 0 to {CLASSES - 1}; take *_labelIds.png"
+        )
+    return found
 
 
 def variants(
@@ -130,4 +141,4 @@ def _score(each: list[np.ndarray], rule: Callable, summed: bool) -> list[float]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(cli.run(main))

@@ -238,8 +238,7 @@ def _faces() -> ConfigDict:
         config.phases[name].system.optimizer.update({"lr": 1e-3, "warmup": 20})
         config.phases[name].train.steps = 400
     config.steps = 1000
-    _mouths(config.phases.editing)
-    config.phases.editing.system.truth = False
+    _shrink(config.phases.editing)
     return config
 
 

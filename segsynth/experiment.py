@@ -175,7 +175,8 @@ class _Phase:
             start = int(state.step)
             with contextlib.closing(self._writer(start)) as writer:
                 state, metrics = self._loop(state, start, checkpoints, writer, stop)
-        record = {"step": self.total, "metrics": metrics}
+        judged = feed.evaluation_size(self.settings, self.opened)
+        record = {"step": self.total, "n": judged, "metrics": metrics}
         if jax.process_index() == 0:
             self._export(state)
             write_json(self.run.path / "eval" / f"{self.name}.json", {"phase": self.name, **record})

@@ -249,7 +249,7 @@ def _remarks(table: PaperTable, settings, runs: Sequence[pathlib.Path], seeds: i
     numbers = ", ".join(str(settings["seed"] + i) for i in range(seeds))
     spread = "s; mean ± half of the 95 % interval, Student's t" if seeds > 1 else ""
     remarks = [f"{seeds} seed{spread} (seed {numbers})"]
-    judged = sorted({_examples(settings, unit) for unit in table.units})
+    judged = sorted({_examples(settings, unit, runs[0]) for unit in table.units})
     remarks.append(f"examples that are judged, n: {', '.join(judged)}")
     if sources != [table.data]:
         remarks.append(
@@ -292,10 +292,12 @@ def _data(settings: Mapping[str, Any], unit: str) -> Mapping[str, Any]:
     return {**settings.get("data", {}), **own}
 
 
-def _examples(settings: Mapping[str, Any], unit: str) -> str:
+def _examples(settings: Mapping[str, Any], unit: str, run: pathlib.Path) -> str:
+    """How many examples were judged; what was asked for where a run does not say."""
     own = settings["phases"][unit].get("eval", {}) if unit else {}
     count = {**settings.get("eval", {}), **own}.get("examples", -1)
-    return "all of the split" if count < 0 else str(count)
+    asked = "all of the split" if count < 0 else count
+    return str((read_json(run / unit / "finished.json") or {}).get("n", asked))
 
 
 def _standins(folder: pathlib.Path) -> list[str]:

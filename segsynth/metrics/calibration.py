@@ -21,8 +21,9 @@ from segsynth.types import Array
 BINS = 15
 
 
-#: Confidence is counted in 2^-24, and in limbs of 8 bits, so that batches of 2^23 pixels fit.
+#: Confidence is counted in 2^-24, and in limbs of 8 bits, so that batches of 2^22 pixels fit.
 _LIMBS, _BITS = 3, 8
+_MOST = 2**22
 
 
 @flax.struct.dataclass
@@ -42,7 +43,14 @@ class CalibrationError(clu.metrics.Metric):
         valid: Float[Array, " b"],
         bins: int = BINS,
     ) -> "CalibrationError":
-        """Take the pixels of the pictures where ``valid`` is 1, at most 2^23 at once."""
+        """Take the pixels of the pictures where ``valid`` is 1.
+
+        Raises:
+            ValueError: more than 2^22 pixels at once.
+
+        """
+        if truth.size > _MOST:
+            raise ValueError(f"{truth.shape} are {truth.size} pixels; at most {_MOST} fit")
         share = jax.nn.softmax(logits.astype(jnp.float32)).max(-1)
         right = (logits.argmax(-1) == truth).astype(jnp.int32)
         # Bins are half open from below, as in the paper: (0, 1/15], ..., (14/15, 1].

@@ -106,7 +106,7 @@ class Segmenter:
         def loss(params: Any) -> tuple[Array, Any]:
             variables = {"params": params["segmenter"], **before}
             logits, moved = self.network.apply(variables, seen, True, mutable=["batch_stats"])
-            return cross_entropy(logits, labels, ignore=_IGNORE), moved
+            return cross_entropy(logits, labels, ignore=(_IGNORE,)), moved
 
         (value, moved), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
         updates, opt_state = self.tx.update(gradient, state.opt_state["adamw"], state.params)

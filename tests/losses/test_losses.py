@@ -89,13 +89,13 @@ def test_cross_entropy_ignores_and_weighs():
     truth[0, 0] = 255
     logs = np.asarray(logits) - np.log(np.exp(np.asarray(logits)).sum(-1, keepdims=True))
     each = [-logs[at][truth[at]] for at in np.ndindex(*truth.shape) if truth[at] < 255]
-    found = labels.cross_entropy(logits, jnp.asarray(truth), ignore=255)
+    found = labels.cross_entropy(logits, jnp.asarray(truth), ignore=(255,))
     np.testing.assert_allclose(found, np.mean(each), rtol=1e-5)
     weights = np.arange(1.0, 6.0)
     w = [weights[t] for t in truth.ravel() if t < 255]
     weighed = labels.cross_entropy(
-        logits, jnp.asarray(truth), ignore=255, weights=jnp.asarray(weights)
+        logits, jnp.asarray(truth), ignore=(255,), weights=jnp.asarray(weights)
     )
     np.testing.assert_allclose(weighed, np.average(each, weights=w), rtol=1e-5)
-    nothing = labels.cross_entropy(logits, jnp.full((2, 3, 4), 255), ignore=255)
+    nothing = labels.cross_entropy(logits, jnp.full((2, 3, 4), 255), ignore=(255,))
     assert nothing == 0

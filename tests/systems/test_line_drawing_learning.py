@@ -146,7 +146,7 @@ def test_labels_of_other_photographs_cannot_be_read(own):
     def read(nets, photo):
         return system.networks.segments(nets, system.networks.draw(nets, photo), False)[0]
 
-    found = cross_entropy(read(nets, photo), labels.astype(np.int32), ignore=255)
+    found = cross_entropy(read(nets, photo), labels.astype(np.int32), ignore=(255,))
     counts = np.bincount(given["labels"][:128].ravel(), minlength=256)[:LABELS] + 1
     prior = np.log(counts / counts.sum())[labels[labels != 255]]
     assert (float(found) < -0.95 * prior.mean()) == own

@@ -17,6 +17,7 @@ from segsynth.systems.mask_restoration.degradations import (
     LowResolution,
     NoisyBorders,
 )
+from segsynth.systems.mask_restoration.judging import baselines
 
 KEY = jax.random.key(0)
 
@@ -192,6 +193,8 @@ def test_bilinear_puts_a_border_in_the_middle_between_two_samples(index):
     found = np.asarray(bilinear_argmax(kind.repeated(low).labels, kind, 4))
     border = 12 + kind.offset  # between columns 8 + offset and 16 + offset
     assert (found[..., : border - 1] == 0).all() and (found[..., border + 1 :] == 3).all()
+    nearest = baselines(build(task="sr8").task, kind.repeated(low), 4)["nearest"]
+    assert (nearest[..., :border] == 0).all() and (nearest[..., border + 1 :] == 3).all()
 
 
 def test_bridges_give_planes_that_sum_to_one_and_the_gradient_of_the_softmax():

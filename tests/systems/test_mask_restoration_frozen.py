@@ -15,12 +15,13 @@ from restoration import CLASSES, COUNT, ROWS, SIDE, build, frozen_of, scenes, se
 from segsynth import experiment, systems
 from segsynth.data import feed
 from segsynth.errors import UserError
-from segsynth.networks.planes import to_unit
+from segsynth.networks.planes import edge_plane, label_planes, to_unit
 from segsynth.pretrained.spade_features import SpadeFeatures
 from segsynth.systems.mask_restoration.frozen_generator import (
     assert_connected,
     assert_differentiable,
 )
+from segsynth.systems.mask_restoration.judging import pictures
 
 KEY = jax.random.key(0)
 BRIDGES = ("softmax", "straight_through", "gumbel_st")
@@ -50,6 +51,7 @@ def test_twenty_steps_leave_every_byte_of_the_frozen_networks(full):
         summed = scalars["ce"] + 10 * scalars["vgg"] + 3 * scalars["l1"]
         assert float(scalars["loss"]) == pytest.approx(float(summed), rel=1e-6)
     assert set(scalars) == {"loss", "grad_norm", "ce", "vgg", "l1"}
+    assert set(state.model_state) == {"restorer", "calibration"}
     assert digest(frozen) == before
     assert digest(state.params) != first
     leaves = len(jax.tree.leaves(state.params["restorer"]))
@@ -64,6 +66,7 @@ def test_twenty_steps_leave_every_byte_of_the_frozen_networks(full):
 
 
 def test_a_generator_in_training_mode_would_be_noticed(full):
+    """Were its statistics kept, the bytes would differ."""
     system, frozen, _ = full
     planes = jax.nn.one_hot(scenes()["labels"][..., 0], CLASSES)
     variables = frozen["generator"]
@@ -77,11 +80,19 @@ def test_a_generator_in_training_mode_would_be_noticed(full):
     assert digest({**variables, **same}) == digest(variables)
 
 
-def test_one_picture_does_not_depend_on_the_others(full):
-    system, frozen, _ = full
+def others_matter(generator, variables):
+    """How much a picture changes when another one is made beside it."""
     planes = jax.nn.softmax(jax.random.normal(KEY, (COUNT, SIDE, SIDE, CLASSES)) * 3)
-    picture = jax.jit(lambda r: system.generator(frozen["generator"], r))
-    np.testing.assert_allclose(picture(planes)[1:], picture(planes[1:]), atol=1e-5)
+    picture = jax.jit(lambda r: generator(variables, r))
+    return float(jnp.abs(picture(planes)[1:] - picture(planes[1:])).max())
+
+
+def test_one_picture_does_not_depend_on_the_others(full):
+    """But it does where the step's generator is in training mode, which shows what this sees."""
+    system, frozen, _ = full
+    assert others_matter(system.generator, frozen["generator"]) < 1e-5
+    training = build(loss={"vgg": 0.0}, generator_norm="batch").generator
+    assert others_matter(training, frozen["generator"]) > 1e-2
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +276,27 @@ def test_the_photograph_is_not_needed_without_a_loss_of_pictures(full):
     del batch["image"]
     assert set(system._terms(jnp.zeros((COUNT, SIDE, SIDE, CLASSES)), {}, batch, KEY)) == {"ce"}
     assert to_unit(jnp.zeros((1, 1, 1, 3), jnp.uint8)).max() == -1
+
+
+def test_borders_are_the_last_plane_and_statistics_those_that_were_asked_for(full):
+    """As weights that were released for 35 planes of labels and one of borders expect."""
+    batch = scenes()
+    planes, instance = label_planes(batch["labels"], CLASSES), batch["labels"].astype(jnp.int32)
+    system = build(edges="true_instance", loss={"vgg": 0.0})
+    variables = frozen_of(system)["generator"]
+    apply, every = system.generator.module.apply, [planes, edge_plane(instance)]
+    picture = jax.jit(lambda r, borders: system.generator(variables, r, borders))(planes, instance)
+    expected = jax.jit(apply)(variables, jnp.concatenate(every, -1))
+    np.testing.assert_allclose(picture, expected, atol=1e-5)
+    other = jax.jit(apply)(variables, jnp.concatenate(every[::-1], -1))
+    assert float(jnp.abs(other - expected).max()) > 1e-2
+    system.check_frozen({"generator": variables})
+
+    training = build(generator_norm="batch", loss={"vgg": 0.0}).generator
+    variables = full[1]["generator"]
+    made = pictures(training, variables, None, {"a": planes, "b": planes[:, ::-1]})
+    alone = jax.jit(
+        lambda r: training.module.apply(variables, r, train=True, mutable=["batch_stats"])[0]
+    )
+    for name, each in (("a", planes), ("b", planes[:, ::-1])):
+        np.testing.assert_allclose(made[name], alone(each), atol=1e-5)

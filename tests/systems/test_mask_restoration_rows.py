@@ -1,5 +1,6 @@
 """The rows of the paper's table: what each computes, published sizes, what a user gets."""
 
+import dataclasses
 import functools
 
 import jax
@@ -14,6 +15,7 @@ from segsynth.errors import UserError
 from segsynth.losses.labels import cross_entropy
 from segsynth.metrics.restoration import to_byte
 from segsynth.networks.planes import label_planes, to_bytes
+from segsynth.systems.mask_restoration.answers import Answers
 from segsynth.systems.mask_restoration.bridges import confidence
 
 KEY = jax.random.key(0)
@@ -119,22 +121,36 @@ def test_the_row_without_pictures_runs_the_restorer_alone():
 def test_a_perfect_map_costs_nothing_and_is_the_synthesis_picture():
     system, batch = build(loss=ROWS["ce"]), scenes()
     frozen = frozen_of(system)
-    labels = batch["labels"][..., 0]
-    planes = jax.nn.one_hot(labels, CLASSES)
-    terms = system._terms(200.0 * planes, frozen, batch, KEY)
-    assert float(terms["ce"]) < 1e-6
-    picture = jax.jit(lambda r: system.generator(frozen["generator"], r))
-    np.testing.assert_array_equal(picture(jax.nn.softmax(200.0 * planes)), picture(planes))
+    logits = 40.0 * jax.nn.one_hot(batch["labels"][..., 0], CLASSES)
+    assert float(system._terms(logits, frozen, batch, KEY)["ce"]) < 1e-6
+    object.__setattr__(system, "logits", lambda *_: logits)  # a restorer that is always right
+    made = jax.jit(lambda: system.predict({}, frozen, {"labels": batch["labels"]}, KEY))()
+    np.testing.assert_array_equal(made["labels"], batch["labels"])
+    planes = label_planes(batch["labels"], CLASSES)
+    synthesis = jax.jit(lambda: to_bytes(system._picture(frozen, batch, planes)))()
+    np.testing.assert_array_equal(made["image"], synthesis)
 
 
 def test_void_pixels_can_be_passed_over():
     batch = scenes()
     batch["labels"] = batch["labels"].at[:, :8].set(0)
     logits = jnp.zeros((COUNT, SIDE, SIDE, CLASSES)).at[:, :8, :, 0].set(-50.0)
-    all_, fewer = (build(loss={**ROWS["ce"], "ignore": i}) for i in (-1, 0))
+    all_, fewer = (build(loss={**ROWS["ce"], "ignore": i}) for i in ((), (0,)))
     assert float(all_._terms(logits, {}, batch, KEY)["ce"]) > 10
     expected = np.log(CLASSES)
     assert float(fewer._terms(logits, {}, batch, KEY)["ce"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_classes_may_weigh_alike_whatever_their_area():
+    labels = jnp.zeros((1, SIDE, SIDE, 1), jnp.uint8).at[:, :2].set(2)
+    logits = jnp.zeros((1, SIDE, SIDE, CLASSES)).at[:, 2:, :, 0].set(4.0)
+    right, wrong = -jax.nn.log_softmax(jnp.asarray([4.0, 0, 0, 0]))[0], np.log(CLASSES)
+    small = 2 / SIDE
+    expected = {False: small * wrong + (1 - small) * right, True: (wrong + right) / 2}
+    for balance, value in expected.items():
+        system = build(loss={**ROWS["ce"], "balance": balance})
+        found = system._terms(logits, {}, {"labels": labels}, KEY)["ce"]
+        assert float(found) == pytest.approx(float(value), rel=1e-4)
 
 
 def test_the_optimizer_is_a_generators_without_a_discriminator():
@@ -193,6 +209,17 @@ def test_a_small_map_is_told_from_one_with_repeated_pixels(user):
         np.testing.assert_array_equal(found[::8, ::8], low)
         remark = system.remarks(variables, {}, {"labels": low})[0]
         assert f"the map is {8 * width}x{8 * height} px and training saw 64x64" in remark
+
+
+def test_a_user_may_say_whether_pixels_were_repeated(user):
+    system, variables, _, answer = user
+    plain = np.full((16, 16, 1), 2, np.uint8)
+    assert "(--low-resolution)" in system.remarks(variables, {}, {"labels": plain})[-1]
+    for said, side in (("auto", 16), ("repeated", 16), ("small", 128)):
+        told = system.adjusted(dataclasses.replace(system.options, low_resolution=said))
+        assert told.synthesize(answer, {"labels": plain}, KEY)["labels"].shape == (side, side, 1)
+    with pytest.raises(UserError, match="low_resolution is 'small' with the task coarse"):
+        build(task="coarse", loss=ROWS["ce"]).adjusted(Answers(low_resolution="small"))
 
 
 def test_the_picture_is_of_the_restored_map_and_confidence_of_its_logits(user):

@@ -9,6 +9,9 @@ import pytest
 from restoration import CLASSES, COUNT, ROWS, SIDE, build, scenes
 
 from segsynth.metrics.restoration import Restored, among, mask_scores, picture_scores
+from segsynth.networks.planes import to_unit
+from segsynth.pretrained.set_features import SetFeatures
+from segsynth.systems.mask_restoration import judging
 from segsynth.systems.mask_restoration.frozen_generator import FrozenGenerator
 from segsynth.systems.mask_restoration.table import table
 
@@ -187,6 +190,63 @@ def test_a_perfect_map_makes_the_picture_of_the_synthesis():
     found, _ = evaluated(jax.nn.one_hot(truth, CLASSES))
     assert found["restored__synthesis_l1"] == 0.0 and found["restored__accuracy"] == 1.0
     assert found["restored_soft__synthesis_l1"] > 0.01
+
+
+def test_a_restorer_that_is_told_the_damage_has_a_row_of_its_own():
+    system = build(
+        task="mixture",
+        mixture=("sr8", "holes"),
+        told=0.5,
+        generator=None,
+        loss=ROWS["ce"],
+    )
+    truth = scenes()["labels"][..., 0]
+    right, wrong = (jax.nn.one_hot(x, CLASSES) for x in (truth, truth * 0))
+
+    def answers(variables, damaged, kind=None):
+        told = jnp.zeros(COUNT, bool) if kind is None else kind == jnp.arange(COUNT)
+        return jnp.where(told[:, None, None, None], right, wrong)
+
+    object.__setattr__(system, "logits", answers)
+    batch = {**scenes(), "valid": jnp.ones(COUNT)}
+    damaged, _ = system.task.damage(batch, jax.random.key(0))
+    scores, _ = judging.judge(system, {}, {}, batch, damaged, jnp.asarray([0, 0]))
+    found = computed(scores)
+    none = float((truth == 0).mean())
+    assert found["restored__accuracy"] == pytest.approx(none, rel=1e-6)
+    first, second = 1.0, float((truth[1] == 0).mean())  # the second one was told another kind
+    assert found["told__accuracy"] == pytest.approx((first + second) / 2, rel=1e-6)
+
+
+class Colours(SetFeatures):
+    """In place of Inception: the mean colour of a picture, and of its left half."""
+
+    def __call__(self, variables, pictures):
+        assert pictures.dtype == jnp.uint8
+        pictures = pictures.astype(jnp.float32)
+        return jnp.concatenate([pictures.mean((1, 2)), pictures[:, :, :4].mean((1, 2))], -1)
+
+
+@pytest.mark.parametrize("how", ["truncated", "rounded"])
+def test_sets_of_pictures_are_compared_row_by_row(how):
+    """Cut off, 99.6 of 255 are 99, and rounded 100."""
+    photo = jnp.asarray(np.random.default_rng(0).integers(0, 200, (8, 4, 8, 3)), jnp.uint8)
+    between = (photo + 0.6) / 127.5 - 1
+    made = {"restored": between, "synthesis": to_unit(photo), "none": -to_unit(photo)}
+    batch = {"image": photo, "valid": jnp.ones(8)}
+    features = Colours(network="standin", capacity=16, bytes=how)
+    scores = judging.distances(features, {"inception": {}}, made, batch)
+    rows = {
+        name.split("__")[0]: float(metric.compute())
+        for name, metric in scores.items()
+        if "__frechet" in name and not name.endswith("__n")
+    }
+    # Rounding errors of float32 fall below a grey level here and there.
+    assert rows["synthesis"] == pytest.approx(0, abs=1.0 if how == "truncated" else 1e-6)
+    assert rows["none"] > 1000
+    # One grey level off in each of six features.
+    expected = {"truncated": 0.0, "rounded": 6.0}[how]
+    assert rows["restored"] == pytest.approx(expected, abs=1e-2)
 
 
 def test_the_table_has_the_rows_and_columns_that_were_measured():

@@ -92,7 +92,7 @@ class Segmentation:
         self, logits: Float[Array, "b h w c"], labels: Int[Array, "b h w"]
     ) -> Float[Array, ""]:
         """Mean cross-entropy over labelled pixels, nats; 0 if there are none."""
-        return cross_entropy(logits, labels, ignore=IGNORE)
+        return cross_entropy(logits, labels, ignore=(IGNORE,))
 
     def weight_at(self, step: Int[Array, ""]) -> Float[Array, ""]:
         """Weight of the loss at a step."""

@@ -24,6 +24,15 @@ def remarks(system: Any, inputs: Mapping[str, np.ndarray]) -> tuple[str, ...]:
             f"the map is {width}x{height} px and training saw {columns}x{rows}; shapes keep the "
             "size that they had there"
         )
+    if (
+        low is not None
+        and system.options.low_resolution == "auto"
+        and (labels == labels[0, 0]).all()
+    ):
+        found.append(
+            "one label everywhere may be a small map or one with repeated pixels; it was taken for "
+            f"{'the former' if _is_small(system, labels) else 'the latter'} (--low-resolution)"
+        )
     only = system.task.kinds[0] if len(system.task.kinds) == 1 else None
     blank = (system.task.unlabelled, NONE)
     if only is not None and only.reads == "coarse" and not np.isin(labels, blank).any():
@@ -37,7 +46,8 @@ def synthesize(
     """Restore the map of one picture, uint8 (h, w, 1).
 
     For a task of low resolution, a map whose size is that of training over the factor, or whose
-    pixels were not repeated, is the small map itself, and comes back large.
+    pixels were not repeated, is the small map itself, and comes back large, unless a user says what
+    it is.
 
     Raises:
         UserError: a label that is no class, two maps of different sizes.
@@ -62,7 +72,9 @@ def synthesize(
 
 def _is_small(system: Any, labels: np.ndarray) -> bool:
     """Whether a map of low resolution is the small map itself, not one with repeated pixels."""
-    factor = system.task.low_resolution.factor
+    said, factor = system.options.low_resolution, system.task.low_resolution.factor
+    if said != "auto":
+        return said == "small"
     if labels.shape[:2] == tuple(side // factor for side in system.frame):
         return True
     if any(side % factor for side in labels.shape[:2]):

@@ -56,14 +56,17 @@ def judge(
 
 
 def baselines(task: Task, damaged: Damaged, classes: int) -> dict[str, Labels]:
-    """Return the maps that need no network: ``bilinear`` for low resolution, ``nearest`` where
-    pixels are missing.
+    """Return the maps that need no network: ``nearest`` where pixels are missing, or between those
+    that were sampled for low resolution, which also has ``bilinear``.
     """
-    if task.low_resolution is not None:
-        return {"bilinear": bilinear_argmax(damaged.labels, task.low_resolution, classes)}
     if not task.certain:
         return {}
-    return {"nearest": nearest_label(damaged.labels, damaged.missing)}
+    if task.low_resolution is None:
+        return {"nearest": nearest_label(damaged.labels, damaged.missing)}
+    return {
+        "nearest": nearest_label(damaged.labels, ~damaged.known),
+        "bilinear": bilinear_argmax(damaged.labels, task.low_resolution, classes),
+    }
 
 
 def maps(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from segsynth.losses.features import perceptual
-from segsynth.losses.labels import cross_entropy
+from segsynth.losses.labels import balanced, cross_entropy
 from segsynth.pretrained.spade_features import SpadeFeatures
 from segsynth.systems.mask_restoration.bridges import Bridge, cross
 from segsynth.types import Array, PRNGKey
@@ -25,13 +25,16 @@ NAMES = ("ce", "vgg", "l1")
 class Weights:
     """Weights of the three losses; what has weight 0 is not computed, its networks are not run.
 
-    ``ignore``: true label of pixels that the cross-entropy passes over; -1 = none, as published.
+    ``ignore``: true labels of pixels that the cross-entropy passes over; none, as published.
+    ``balance``: the cross-entropy gives all classes of a batch the same weight, as OASIS does
+    (Schönfeld et al., ICLR 2021), and not all pixels.
     """
 
     ce: float = 1.0
     vgg: float = 1.0
     l1: float = 1.0
-    ignore: int = -1
+    ignore: tuple[int, ...] = ()
+    balance: bool = False
 
     @property
     def image(self) -> bool:
@@ -69,8 +72,11 @@ class Objective:
         """
         terms = {}
         if self.weights.ce:
-            ignore = None if self.weights.ignore < 0 else self.weights.ignore
-            terms["ce"] = cross_entropy(logits, labels, ignore=ignore)
+            weights = None
+            if self.weights.balance:
+                weights = balanced(labels, logits.shape[-1])
+            ignore = self.weights.ignore
+            terms["ce"] = cross_entropy(logits, labels, ignore=ignore, weights=weights)
         if self.weights.image:
             made = picture(cross(logits, self.bridge, self.tau, key))
             if self.weights.vgg:

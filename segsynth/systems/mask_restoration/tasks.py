@@ -79,11 +79,10 @@ class Task:
         if len(made) == 1:
             return made[0], drawn
         chosen = drawn[:, None, None]
-        parts = (
-            jnp.select([chosen == i for i in range(len(made))], [each[part] for each in made])
-            for part in range(3)
-        )
-        return Damaged(*parts), drawn
+        first, *others = made
+        for i, each in enumerate(others, start=1):
+            first = jax.tree.map(lambda a, b, i=i: jnp.where(chosen == i, b, a), first, each)
+        return first, drawn
 
     def as_given(self, labels: Labels) -> Damaged:
         """Return a map that is damaged already."""
