@@ -126,6 +126,11 @@ class Synthesizer:
         return self.system if isinstance(self.system, Offering) else _Nothing()
 
     @property
+    def weights(self) -> tuple[Variables, Frozen]:
+        """What ``system.predict`` takes first: the trained networks, and the frozen ones."""
+        return self._variables, self._frozen
+
+    @property
     def flags(self) -> dict[str, list[str]]:
         """The flags of launch/predict.py by input."""
         names = {name: (name, *modalities.get(name).aliases) for name in self.inputs}

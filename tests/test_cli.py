@@ -20,7 +20,7 @@ from segsynth.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = f"{ROOT}/configs/inpaint_c2f.py"
-SCRIPTS = ("train", "evaluate", "predict", "compare", "drawings")
+SCRIPTS = ("train", "evaluate", "predict", "compare", "drawings", "export")
 
 
 @pytest.fixture
