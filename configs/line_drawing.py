@@ -19,17 +19,15 @@
       Photographs of COCO-Stuff with depth maps and labels (DIR/photos, depth, seg;
       segsynth/data/layouts/photo_depth.py) and the Contour Drawing Dataset, at 256 px, the
       published networks. The folder that SEGSYNTH_WEIGHTS names must hold inception_v3_mixed6b and
-      clip_vit_b32 (launch/import_weights.py). For accelerators; not run by us.
-  python launch/train.py --config configs/line_drawing.py:coco_sketch --config.data_root DIR \
-      --config.drawings_root DIR2
-      The same with the sketches of the anime sketch colorization pairs.
+      clip_vit_b32 (launch/import_weights.py). :coco_sketch: the same with the sketches of the anime
+      sketch colorization pairs. For accelerators; not run by us.
   python launch/reproduce.py --paper line_drawing --workdir runs/drawing_table
       The preset :table, the baseline beside the segmentation loss at the demo's scale, each also
       judged by a segmenter and a depth head that were trained on its finished drawings; then
       python launch/compare.py --run runs/drawing_table/seed0 compares them scene by scene. With
       --preset paper, --config.data_root and --config.drawings_root, :table_paper, the same on the
-      data of :coco_contour, inception_fid imported besides. :table_long is at the size from which
-      benchmarks/line_drawing_long.py draws a verdict. For accelerators; not run by us.
+      data of :coco_contour, with inception_fid and clip_vit_b16. :table_long is at the size from
+      which benchmarks/line_drawing_long.py draws a verdict. For accelerators; not run by us.
   python launch/train.py --config configs/line_drawing.py:demo+frozen_draw
       +frozen_photo, +frozen_draw or +warm_joint behind a preset trains the segmenter beforehand, on
       grey photographs or on the drawings of a baseline, each in a phase of its own.
@@ -57,8 +55,9 @@ _SUBJECTS = ("ellipse", "polygon", "star", "blob", "ring", "cross")
 _COCO = {"classes": 182, "things": tuple(range(91))}
 #: Steps of the demo's generators.
 _DEMO_STEPS = 2000
-#: Published networks that read drawings.
+#: Published networks that read drawings, and that judge them in tables.
 _READERS = {"features": "inception_v3_mixed6b", "clip": "clip_vit_b32"}
+_JUDGES = {"style": "inception_fid", "retrieval": "clip_vit_b16"}
 #: How a segmenter is trained beforehand, behind a preset and a "+".
 _MODES = ("frozen_photo", "frozen_draw", "warm_joint")
 #: Blocks of the generators where several phases must know them.
@@ -159,6 +158,7 @@ def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
         "judged_by": (),
         "subjects": (),
         "style": {"network": kind, "capacity": 2048},
+        "retrieval": {"network": kind, "capacity": 2048},
         "dtype": "float32",
     }
     return {
@@ -312,8 +312,8 @@ def _table_long() -> ConfigDict:
 def _style_of_scenes(steps: int) -> Callable[[ConfigDict], None]:
     def set_up(phase: ConfigDict) -> None:
         _shorten(phase, steps)
-        phase.system.judged_by += ("style",)
-        phase.frozen.style = "standin:inception_fid"
+        phase.system.judged_by += ("style", "retrieval")
+        phase.frozen.update({name: f"standin:{row}" for name, row in _JUDGES.items()})
 
     return set_up
 
@@ -323,8 +323,8 @@ def _table_of_coco() -> ConfigDict:
 
     def set_up(phase: ConfigDict) -> None:
         _lengthen(config, phase, "contour_drawing")
-        phase.system.judged_by = ("labels", "style")
-        phase.frozen.style = "pretrained:inception_fid"
+        phase.system.judged_by = ("labels", "style", "retrieval")
+        phase.frozen.update({name: f"pretrained:{row}" for name, row in _JUDGES.items()})
 
     epoch = config.phases.drawing.system.optimizer.epoch
     return _table(config, "pretrained", set_up, steps=20 * epoch)

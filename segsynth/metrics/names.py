@@ -35,6 +35,8 @@ PUBLISHED: Mapping[str, Published] = {
     "clip_score": Published("clip_vit_b32", "caption_score"),
     "clip_top_1": Published("clip_vit_b32", "caption_top_1"),
     "clip_class_balanced": Published("clip_vit_b32", "caption_class_balanced"),
+    "clip_cosine": Published("clip_vit_b16", "photo_cosine"),
+    "clip_retrieval": Published("clip_vit_b16", "retrieval"),
 }
 
 #: A single underscore between letters or digits stays, but where it would read as an escape.

@@ -48,6 +48,10 @@ COLUMNS = {
         f"caption score by random features{of}": f"{row}caption_score[standin]"
         for of, row in _CONTROLS.items()
     },
+    "photo found by CLIP ViT-B/16": "clip_retrieval",
+    "its cosine": "clip_cosine",
+    "photo found by random features": "retrieval[standin]",
+    "their cosine": "photo_cosine[standin]",
     "mIoU": "mean_iou",
     "mIoU, black and white": "binarised/mean_iou",
     "depth error": "aligned_error",

@@ -25,10 +25,9 @@ _TORCHVISION = "https://download.pytorch.org/models/"
 _TORCHVISION_LICENCE = (
     "BSD-3-Clause (torchvision); trained on ImageNet, whose terms ask for research"
 )
-_CLIP = (
-    "https://openaipublic.azureedge.net/clip/models/"
-    "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt"
-)
+_CLIP = "https://openaipublic.azureedge.net/clip/models/"
+_CLIP_B32 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
+_CLIP_B16 = "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"
 _HUGGING_FACE = "https://huggingface.co/"
 #: Archives of several networks, checkpoints.tar.gz and model.zip.
 _SPADE = "https://drive.google.com/file/d/12gvlTbMvUcJewQlSEaZdeb2CdOB-b8kQ"
@@ -53,18 +52,21 @@ def _lpips(net: lpips.Net, backbone: File, heads: File) -> Published:
     )
 
 
-def _clip(name: str, file: File, keys: Callable[[clip.Clip], KeyMap], **rest: Any) -> Published:
+def _clip(
+    name: str, file: File, keys: Callable[[clip.Clip], KeyMap], patch: int = 32, **rest: Any
+) -> Published:
     towers = dict(width=64, layers=2, heads=2)
+    made = functools.partial(clip.Clip, clip.ClipImage(patch=patch))
     return Published(
         name=name,
-        doc="CLIP ViT-B/32: features of pictures and captions, and the scale of their cosine",
+        doc=f"CLIP ViT-B/{patch}: features of pictures and captions, and the scale of their cosine",
         files=(file,),
         licence="MIT",
         preprocessing="RGB in [0, 1], shorter side cubic to 224, middle, CLIP's mean and deviation",
-        network=clip.Clip,
-        standin=lambda: clip.Clip(clip.ClipImage(**towers), clip.ClipText(**towers)),
+        network=made,
+        standin=lambda: clip.Clip(clip.ClipImage(patch=patch, **towers), clip.ClipText(**towers)),
         inputs=(pictures(224, 224), jax.ShapeDtypeStruct((1, 77), jnp.int32)),
-        keys=lambda: keys(clip.Clip()),
+        keys=lambda: keys(made()),
         **rest,
     )
 
@@ -205,8 +207,14 @@ _ROWS: tuple[Published, ...] = (
     ),
     _clip(
         "clip_vit_b32",
-        File(_CLIP, _CLIP.split("/")[-2], 354_000_000),
+        File(f"{_CLIP}{_CLIP_B32}/ViT-B-32.pt", _CLIP_B32, 354_000_000),
         clip_keys.clip_openai_keys,
+    ),
+    _clip(
+        "clip_vit_b16",
+        File(f"{_CLIP}{_CLIP_B16}/ViT-B-16.pt", _CLIP_B16, 351_000_000),
+        clip_keys.clip_openai_keys,
+        patch=16,
     ),
     _clip(
         "clip_vit_b32_hf",

@@ -77,22 +77,24 @@ class ShapeFeatures:
 
 @dataclasses.dataclass(frozen=True)
 class MeaningFeatures:
-    """Both towers of CLIP ViT-B/32; features are not normalised.
+    """Both towers of CLIP; features are not normalised.
 
     Attributes:
-        network: "published" for ``pretrained:clip_vit_b32``, "standin" for its stand-in.
+        network: "published" for ``pretrained:<row>``, "standin" for its stand-in.
         resize: "bicubic", or "nearest" as in informative-drawings, which then passes no gradient to
             the pixels in between (`segsynth.pretrained.clip.clip_pixels`).
+        row: of the catalogue: ViT-B/32 or "clip_vit_b16".
 
     """
 
     network: Network = "published"
     resize: Literal["bicubic", "nearest"] = "bicubic"
+    row: str = "clip_vit_b32"
 
     @property
     def module(self) -> Clip:
         """The linen module."""
-        return _module("clip_vit_b32", self.network)
+        return _module(self.row, self.network)
 
     def init(self, key: Array) -> Any:
         """Return its variables, for their shapes."""
@@ -120,7 +122,26 @@ class MeaningFeatures:
     @property
     def described(self) -> loading.Loaded:
         """Which weights these are, for the names of figures; without the weights."""
-        return _described("clip_vit_b32", self.network)
+        return _described(self.row, self.network)
+
+
+@dataclasses.dataclass(frozen=True)
+class Retriever:
+    """CLIP ViT-B/16, which no loss looks at: it finds photographs by their drawings.
+
+    Attributes:
+        network: "published" for ``pretrained:clip_vit_b16``, "standin" for its stand-in.
+        capacity: examples of an evaluation for which there is room.
+
+    """
+
+    network: Network = "published"
+    capacity: int = 2048
+
+    @property
+    def encode(self) -> MeaningFeatures:
+        """Its features."""
+        return MeaningFeatures(self.network, row="clip_vit_b16")
 
 
 def _described(name: str, network: Network) -> loading.Loaded:

@@ -11,6 +11,7 @@ from PIL import Image
 from weights import fill, image
 
 from segsynth.errors import UserError
+from segsynth.pretrained import loading
 from segsynth.pretrained.clip import Clip, ClipImage, ClipText, clip_pixels
 from segsynth.pretrained.clip_keys import clip_hf_keys, clip_openai_keys, fuse_attention
 from segsynth.pretrained.convert import convert
@@ -113,6 +114,15 @@ def test_the_published_size():
     for keys, tensors in ((clip_openai_keys(network), 302), (clip_hf_keys(network), 302)):
         assert sum(target is not None for target in keys.values()) == tensors
         assert {t.path for t in keys.values() if t} == set(paths(shapes))
+
+
+def test_the_published_size_of_the_finer_one():
+    row = loading.find("clip_vit_b16")
+    shapes = expected(row.network())
+    assert count(shapes) == 149_620_737
+    keys = row.keys()
+    assert {t.path for t in keys.values() if t} == set(paths(shapes))
+    assert shapes["params"]["image"]["positions"].shape == (14 * 14 + 1, 768)
 
 
 def paths(tree):

@@ -174,6 +174,20 @@ def test_the_style_is_that_of_the_real_drawings():
     assert near["kernel[standin]"] < 0
 
 
+def test_photographs_are_found_by_their_drawings():
+    """By the published system's own path, through a CLIP that no loss looks at."""
+    system = build(judged_by=["retrieval"], retrieval={"network": "standin"}, **LIGHT)
+    assert "retrieval" in system.frozen and "clip" not in system.frozen
+    variables = jax.jit(system.frozen["retrieval"].init)(KEY)
+    photo = jax.random.uniform(KEY, (3, 16, 16, 3))
+    valid = jnp.ones(3)
+    for drawing, recall in ((photo, 1.0), (jnp.ones((3, 16, 16, 1)), 0.0)):
+        pair = (drawing, photo)
+        found = evaluation.retrieval_values(system.retriever, variables, pair, valid)
+        values = {name_of(name): float(metric.compute()) for name, metric in found.items()}
+        assert values["retrieval[standin]"] == recall
+
+
 def test_a_distance_of_style_has_a_network_of_its_own():
     system = build(judged_by=["style"], style={"network": "standin"}, **LIGHT)
     assert "style" in system.frozen and "style" not in build(**LIGHT).frozen

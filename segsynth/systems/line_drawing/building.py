@@ -12,7 +12,7 @@ from segsynth.networks.geometry_head import GeometryHead
 from segsynth.networks.patch_discriminator import PatchDiscriminator
 from segsynth.networks.resnet_generator import ResnetGenerator
 from segsynth.networks.segmentation_unet import SegmentationUNet
-from segsynth.pretrained.drawing_features import MeaningFeatures, Network, ShapeFeatures
+from segsynth.pretrained.drawing_features import MeaningFeatures, Network, Retriever, ShapeFeatures
 from segsynth.pretrained.set_features import SetFeatures
 from segsynth.settings import configure
 from segsynth.systems.line_drawing.losses import GeometryLoss, MeaningLoss, Weights
@@ -103,3 +103,8 @@ def style(settings: Section) -> SetFeatures:
             "or standin, or take style out"
         )
     return made
+
+
+def retriever(settings: Section) -> Retriever:
+    """Return what finds photographs by their drawings."""
+    return configure(Retriever, settings, "system.retrieval")

@@ -18,7 +18,8 @@ from segsynth.metrics.clip_score import (
     clip_scores,
 )
 from segsynth.metrics.kernel_distance import kernel_scores
-from segsynth.pretrained.drawing_features import MeaningFeatures
+from segsynth.metrics.retrieval import retrieval_scores
+from segsynth.pretrained.drawing_features import MeaningFeatures, Retriever
 from segsynth.pretrained.set_features import SetFeatures
 from segsynth.systems.line_drawing import losses
 from segsynth.systems.line_drawing.networks import Variables
@@ -137,6 +138,25 @@ def clip_values(
     )
     metric = ControlledClipScore.of(drawn, photo, blank[0], subject, valid)
     return clip_scores(encode.described, metric)
+
+
+def retrieval_values(
+    judge: Retriever,
+    variables: Any,
+    pictures: tuple[Array, Array],
+    valid: Float[Array, " b"],
+) -> Metrics:
+    """Return how well photographs are found by their drawings.
+
+    Args:
+        judge: a CLIP that no loss has looked at.
+        variables: of it.
+        pictures: drawings and their photographs, in [0, 1].
+        valid: whether an example counts.
+
+    """
+    made, photos = (judge.encode(variables, x) for x in pictures)
+    return retrieval_scores(judge.encode.described, photos, made, valid, judge.capacity)
 
 
 def style_values(

@@ -25,6 +25,7 @@ from segsynth.engine.optimizers import update_ema
 from segsynth.errors import UserError
 from segsynth.metrics.clip_score import FIVEK_SUBJECTS
 from segsynth.networks.any_side import drawn
+from segsynth.pretrained.drawing_features import Retriever
 from segsynth.pretrained.set_features import SetFeatures
 from segsynth.settings import configure, merge
 from segsynth.system import CompiledPredict, FrozenSpec, TrainState
@@ -37,7 +38,7 @@ from segsynth.systems.line_drawing.presets import PRESETS, Preset, given
 from segsynth.systems.line_drawing.segmentation import WARM_RATE
 from segsynth.types import Array, Batch, Frozen, HostBatch, PRNGKey, Scalars, Variables
 
-_JUDGED_BY = ("labels", "subject", "style")
+_JUDGED_BY = ("labels", "subject", "style", "retrieval")
 #: Channels of what each discriminator is shown.
 _CHANNELS = dict(zip(JUDGES, (3, 1), strict=True))
 
@@ -56,6 +57,7 @@ class LineDrawing:
     subjects: tuple[tuple[str, str], ...] = ()
     things: tuple[int, ...] = ()
     style: SetFeatures | None = None
+    retriever: Retriever | None = None
     manner: Manner = Manner()
 
     inputs = ("image",)
@@ -82,6 +84,7 @@ class LineDrawing:
         subjects: tuple[str, ...] | None = None,
         things: tuple[int, ...] = (),
         style: Mapping[str, Any] | None = None,
+        retrieval: Mapping[str, Any] | None = None,
         dtype: Literal["float32", "bfloat16"] = "float32",
     ) -> "LineDrawing":
         """Build from the keys of a config's ``system`` section.
@@ -95,10 +98,12 @@ class LineDrawing:
         made pictures of each kind that are kept for the discriminators. ``optimizer``:
         `optimizers.adams`. ``ema``: decay of the drawer's moving average; 0 = none.
         ``judged_by``: "labels" and "subject", which evaluation reads besides what training does,
-        and "style", a kernel distance from the real drawings.
+        "style", a kernel distance from the real drawings, and "retrieval", whether photographs are
+        found by their drawings.
         ``subjects``: words for the classes of ``subject`` in captions; MIT-Adobe FiveK's if None.
         ``things``: classes of ``labels`` that are objects, to tell kinds of borders. ``style``:
-        ``network`` of that distance and ``capacity``, the most examples of an evaluation.
+        ``network`` of that distance and ``capacity``, the most examples of an evaluation;
+        ``retrieval``: the same of `segsynth.pretrained.drawing_features.Retriever`.
         """
         sections = {"generator": generator, "discriminator": discriminator, "features": features}
         sections |= {"geometry": geometry, "clip": clip, "loss": loss, "seg": seg, "pool": pool}
@@ -126,6 +131,7 @@ class LineDrawing:
             subjects=tuple(words),
             things=tuple(things),
             style=building.style(style or {}) if "style" in judged_by else None,
+            retriever=building.retriever(retrieval or {}) if "retrieval" in judged_by else None,
         )
 
     @property
@@ -186,6 +192,8 @@ class LineDrawing:
             specs["segmenter"] = self._spec("segmenter", "reads labels from a drawing")
         if self.style is not None:
             specs["style"] = FrozenSpec(self.style.init, "compares sets of drawings")
+        if self.retriever is not None:
+            specs["retrieval"] = FrozenSpec(self.retriever.encode.init, "finds photographs")
         return {name: dataclasses.replace(spec, predicts=False) for name, spec in specs.items()}
 
     def init(self, key: PRNGKey) -> TrainState:
@@ -289,6 +297,9 @@ class LineDrawing:
         if self.style is not None:
             pair = (examples.drawing, drawing)
             scores |= evaluation.style_values(self.style, frozen["style"], pair, valid)
+        if self.retriever is not None:
+            pair = (drawing, examples.photo)
+            scores |= evaluation.retrieval_values(self.retriever, frozen["retrieval"], pair, valid)
         shown = {"photo": batch["image"], "restored": to_bytes(restored)}
         shown["drawing"] = jnp.repeat(to_bytes(drawing), 3, axis=-1)
         if examples.labels is not None:
