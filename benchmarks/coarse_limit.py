@@ -1,0 +1,93 @@
+r"""What can be read from coarse label maps at most: a map of every region that anyone drew, whole.
+
+  python benchmarks/coarse_limit.py --config configs/mask_restoration.py
+  python benchmarks/coarse_limit.py --config configs/mask_restoration.py:camvid \
+      --config.data_root=DIR
+
+A region is a connected part of a class in the true map. An oracle that knows the true outline of
+every region in which a pixel was labelled, and takes the nearest label elsewhere, cannot know of
+regions that were left out; nor can a network. Beside it the coarse map itself and the nearest label
+everywhere, over the pictures by which the config is judged. No network.
+"""
+
+import sys
+from collections.abc import Iterator
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, UInt8
+from scipy import ndimage
+
+from segsynth import cli, config_files
+from segsynth.data import feed
+from segsynth.engine.run import plain
+from segsynth.systems.mask_restoration.baselines import nearest_label
+
+Map = UInt8[np.ndarray, "h w"]
+
+
+class Maps:
+    """What is read of an example."""
+
+    inputs, targets = ("coarse",), ("labels",)
+
+
+def main() -> None:
+    """Parse the flags, judge the maps, print the table."""
+    flags = cli.Flags(__doc__)
+    flags.add_argument("--config", required=True, metavar="FILE[:PRESET]", help="with coarse maps")
+    known, overrides = flags.parse_known_args()
+    settings = plain(config_files.load(known.config, overrides)[0])
+    phase = next(x for x in settings["phases"].values() if x["system"].get("task") == "coarse")
+    classes, unlabelled = phase["system"]["classes"], phase["system"]["unlabelled"]
+    counts: dict[str, np.ndarray] = {}
+    number = 0
+    for truth, coarse in examples({**settings, **phase}):
+        for name, found in answers(truth, coarse, unlabelled).items():
+            both = np.bincount(truth.ravel() * classes + found.ravel(), minlength=classes**2)
+            counts[name] = counts.get(name, 0) + both.reshape(classes, classes)
+        number += 1
+    print(f"{number} maps\n\n| | accu % | mIoU % |\n|---|---:|---:|")
+    for name, confusion in counts.items():
+        accuracy, iou = rates(confusion)
+        print(f"| {name} | {100 * accuracy:.1f} | {100 * iou:.1f} |")
+
+
+def examples(settings: dict) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the true and the coarse map of each picture, int64 (h, w)."""
+    with feed.evaluation(settings, Maps(), seed=settings["seed"]) as batches:
+        for batch in batches:
+            used = np.asarray(batch["valid"]) > 0
+            pair = (np.asarray(batch[name])[used, ..., 0] for name in ("labels", "coarse"))
+            yield from zip(*(x.astype(np.int64) for x in pair), strict=True)
+
+
+def answers(truth: np.ndarray, coarse: np.ndarray, unlabelled: int) -> dict[str, np.ndarray]:
+    """Return the maps to judge by name."""
+    missing = (coarse == unlabelled) | (coarse == 255)
+    left = np.where(missing, unlabelled, coarse)
+    fill = nearest_label(jnp.asarray(left[None], jnp.uint8), jnp.asarray(missing[None]))
+    nearest = np.asarray(fill)[0].astype(np.int64)
+    whole = np.where(drawn(truth, ~missing & (left == truth)), truth, nearest)
+    return {"the coarse map": left, "the nearest label": nearest, "drawn regions whole": whole}
+
+
+def drawn(truth: np.ndarray, labelled: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels of regions in which any pixel has its label."""
+    found = np.zeros(truth.shape, bool)
+    for label in np.unique(truth):
+        regions, _ = ndimage.label(truth == label, np.ones((3, 3)))
+        seen = np.unique(regions[labelled & (truth == label)])
+        found |= np.isin(regions, seen[seen > 0])
+    return found
+
+
+def rates(counts: np.ndarray) -> tuple[float, float]:
+    """Return accuracy, and mean IoU of the classes that occur."""
+    right, true = np.diagonal(counts), counts.sum(1)
+    iou = right[true > 0] / (true + counts.sum(0) - right)[true > 0]
+    return float(right.sum() / true.sum()), float(iou.mean())
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,31 @@
+"""The oracle of benchmarks/coarse_limit.py."""
+
+import pathlib
+import runpy
+
+import numpy as np
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks/coarse_limit.py"
+ANSWERS, RATES = (runpy.run_path(str(SCRIPT))[name] for name in ("answers", "rates"))
+
+
+def test_regions_that_anyone_drew_are_known_whole_and_others_are_not():
+    truth = np.full((8, 12), 1)
+    truth[2:6, 2:5] = 2  # drawn by one pixel
+    truth[2:6, 7:10] = 2  # left out
+    coarse = np.zeros_like(truth)
+    coarse[0], coarse[-1], coarse[3, 3] = 1, 1, 2
+    found = ANSWERS(truth, coarse, 0)
+    np.testing.assert_array_equal(found["the coarse map"], coarse)
+    expected = truth.copy()
+    # The oracle takes the nearest label where nothing was drawn, and there 2 may be nearest.
+    left_out = np.zeros(truth.shape, bool)
+    left_out[2:6, 7:10] = True
+    expected[left_out] = found["the nearest label"][left_out]
+    np.testing.assert_array_equal(found["drawn regions whole"], expected)
+    assert (expected[left_out] == 1).any()
+
+
+def test_rates():
+    accuracy, iou = RATES(np.array([[2, 1, 0], [0, 1, 0], [0, 0, 0]]))
+    assert accuracy == 3 / 4 and np.isclose(iou, (2 / 3 + 1 / 2) / 2)
