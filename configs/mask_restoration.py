@@ -2,14 +2,14 @@
 
   python launch/train.py --config configs/mask_restoration.py
       The demo: procedural street scenes of 32 x 64 px; an image generator, then coarse maps and
-      8x low resolution restored with all three losses. Not trained to its end by us.
+      8x low resolution restored with all three losses. A quarter of an hour on one CPU core.
   python launch/train.py --config configs/mask_restoration.py:rows
       The same with all four rows of losses of both tasks.
   python launch/train.py --config configs/mask_restoration.py:smoke
       Both kinds of phase for a few steps on tiny networks, nearly all of it compilation.
   python launch/train.py --config configs/mask_restoration.py:camvid --config.data_root DIR
       The demo's phases on frames of CamVid at 96 x 128 px (DIR/images, labels, train.txt, val.txt);
-      coarse maps are made from the fine ones.
+      coarse maps are made from the fine ones. Half an hour on one CPU core.
   python launch/train.py --config configs/mask_restoration.py:cityscapes --config.data_root DIR
       leftImg8bit, gtFine and gtCoarse of Cityscapes at 256 x 512 px, published networks, all rows
       of the paper's Table 1. For accelerators; not run by us. The folder that SEGSYNTH_WEIGHTS

@@ -20,7 +20,7 @@ BATCH, SIDE = 8, 16
 #: where 16 px are too few. ``draws``: False for a step that draws nothing from its key.
 #: ``scale``: factor of frozen parameters in place of noise, which a spectral norm that was stored
 #: before would blow up. ``rest``: end of the paths of leaves that may stay where they are.
-#: ``length``: of vectors.
+#: ``length``: of vectors. ``steps``: after which all devices must agree; 2 unless given.
 TINY = {
     "classifier": {
         "system": {
@@ -151,6 +151,7 @@ TINY = {
         },
         "light": {"loss": {"vgg": 0.0}, "bridge": "softmax"},
         "moving": 1,
+        "steps": 5,
         "high": {"labels": 4},
         "side": 32,
         "scale": 20.0,

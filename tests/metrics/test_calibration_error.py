@@ -54,3 +54,15 @@ def test_errors_of_different_bins_do_not_cancel():
 def test_no_pixel_has_no_error():
     logits, truth = logits_of(np.full((1, 1, 1), 0.75)), np.zeros((1, 1, 1), np.int32)
     assert np.isnan(of(logits, truth, jnp.zeros(1)).compute())
+
+
+def test_more_pixels_than_its_counts_hold_are_refused():
+    """2^22 whose predictions are certain and right have no error; one row more would overflow."""
+    side, valid = 2048, jnp.ones(1)
+    many = jnp.broadcast_to(jnp.zeros(()), (1, side, side))
+    certain = of(many[..., None], many.astype(jnp.int32), valid)
+    assert float(certain.compute()) == 0.0
+    row = jax.ShapeDtypeStruct((1, side + 1, side), jnp.int32)
+    logits = jax.ShapeDtypeStruct((*row.shape, 1), jnp.float32)
+    with pytest.raises(ValueError, match="at most 4194304 fit"):
+        jax.eval_shape(CalibrationError.of, logits, row, valid)
