@@ -15,15 +15,15 @@ from collections.abc import Iterator
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 from scipy import ndimage
 
 from segsynth import cli, config_files
 from segsynth.data import feed
 from segsynth.engine.run import plain
+from segsynth.errors import UserError
+from segsynth.metrics.restoration import Restored
 from segsynth.systems.mask_restoration.baselines import nearest_label
-
-Map = UInt8[np.ndarray, "h w"]
 
 
 class Maps:
@@ -38,19 +38,21 @@ def main() -> None:
     flags.add_argument("--config", required=True, metavar="FILE[:PRESET]", help="with coarse maps")
     known, overrides = flags.parse_known_args()
     settings = plain(config_files.load(known.config, overrides)[0])
-    phase = next(x for x in settings["phases"].values() if x["system"].get("task") == "coarse")
-    classes, unlabelled = phase["system"]["classes"], phase["system"]["unlabelled"]
-    counts: dict[str, np.ndarray] = {}
-    number = 0
-    for truth, coarse in examples({**settings, **phase}):
-        for name, found in answers(truth, coarse, unlabelled).items():
-            both = np.bincount(truth.ravel() * classes + found.ravel(), minlength=classes**2)
-            counts[name] = counts.get(name, 0) + both.reshape(classes, classes)
+    phases = [x for x in settings["phases"].values() if x["system"].get("task") == "coarse"]
+    if not phases:
+        raise UserError(f"{known.config} has no phase of the task coarse; take another preset")
+    system, scores, number = phases[0]["system"], {}, 0
+    for truth, coarse in examples({**settings, **phases[0]}):
+        true = jnp.asarray(truth[None], jnp.uint8)
+        for name, found in answers(truth, coarse, system["unlabelled"]).items():
+            labels = jnp.asarray(found[None], jnp.uint8)
+            metric = Restored.of(labels, true, jnp.ones(1), system["classes"])
+            scores[name] = scores[name].merge(metric) if name in scores else metric
         number += 1
     print(f"{number} maps\n\n| | accu % | mIoU % |\n|---|---:|---:|")
-    for name, confusion in counts.items():
-        accuracy, iou = rates(confusion)
-        print(f"| {name} | {100 * accuracy:.1f} | {100 * iou:.1f} |")
+    for name, metric in scores.items():
+        rates = metric.compute()
+        print(f"| {name} | {100 * rates['accuracy']:.1f} | {100 * rates['mean_iou']:.1f} |")
 
 
 def examples(settings: dict) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -80,13 +82,6 @@ def drawn(truth: np.ndarray, labelled: Bool[np.ndarray, "h w"]) -> Bool[np.ndarr
         seen = np.unique(regions[labelled & (truth == label)])
         found |= np.isin(regions, seen[seen > 0])
     return found
-
-
-def rates(counts: np.ndarray) -> tuple[float, float]:
-    """Return accuracy, and mean IoU of the classes that occur."""
-    right, true = np.diagonal(counts), counts.sum(1)
-    iou = right[true > 0] / (true + counts.sum(0) - right)[true > 0]
-    return float(right.sum() / true.sum()), float(iou.mean())
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
   python launch/train.py --config configs/mask_restoration.py
       The demo: procedural street scenes of 32 x 64 px; an image generator, then coarse maps and
-      8x low resolution restored with all three losses. A quarter of an hour on one CPU core.
+      8x low resolution restored with all three losses. About 5 minutes a phase on one CPU core.
   python launch/train.py --config configs/mask_restoration.py:rows
       The same with all four rows of losses of both tasks.
   python launch/train.py --config configs/mask_restoration.py:smoke
