@@ -1,10 +1,13 @@
 """Damaged label maps restored through a frozen SPADE image generator.
 
   python launch/train.py --config configs/mask_restoration.py
-      The demo: procedural street scenes of 32 x 64 px; an image generator, then coarse maps and
-      8x low resolution restored with all three losses. About 5 minutes a phase on one CPU core.
+      The demo: procedural street scenes of 32 x 64 px in the seven categories of Cityscapes and
+      void; an image generator, then coarse maps and 8x low resolution restored with all three
+      losses. Minutes a phase on one CPU core.
   python launch/train.py --config configs/mask_restoration.py:rows
       The same with all four rows of losses of both tasks.
+  python launch/train.py --config configs/mask_restoration.py:classes
+      The demo with all classes of Cityscapes; 5 minutes a phase.
   python launch/train.py --config configs/mask_restoration.py:smoke
       Both kinds of phase for a few steps on tiny networks, nearly all of it compilation.
   python launch/train.py --config configs/mask_restoration.py:camvid --config.data_root DIR
@@ -17,23 +20,27 @@
       quarter of its 200 epochs.
   python launch/reproduce.py --paper mask_restoration --preset demo --workdir runs/masks --seeds 3
       The paper's Table 1 beside ours, with the maps that need no network: the preset :table, which
-      is :rows. With --config.data_root=DIR and --preset paper, :table_paper, on Cityscapes, or
-      --preset camvid, :table_camvid. With --preset smoke, :table_smoke, all at the size of :smoke.
+      is :rows. With --preset classes, :table_classes, the rows of :classes. With
+      --config.data_root=DIR and --preset paper, :table_paper, on Cityscapes, or --preset camvid,
+      :table_camvid. With --preset smoke, :table_smoke, all at the size of :smoke.
 
 The first phase trains the image generator; each of the others one restorer under it, named after
 its task and its losses. Another row is another set of weights, for instance without VGG:
 --config.phases.sparse_ce_vgg_l1.system.loss.vgg=0, and another task or bridge another value, as
---config.phases.sparse_ce_vgg_l1.system.task=holes. All but cityscapes compare features of
-stand-ins of VGG19 and Inception, small networks of random weights, so that nothing has to be
-downloaded; what is computed from them is called so.
+--config.phases.sparse_ce_vgg_l1.system.task=holes. What made coarse maps leave out are values, too,
+such as --config.data.coarsening.drop=0.2. All but cityscapes compare features of stand-ins of VGG19
+and Inception, small networks of random weights, so that nothing has to be downloaded; what is
+computed from them is called so.
 """
 
+import dataclasses
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
 from segsynth.config_files import preset_of
 from segsynth.data import label_sets
+from segsynth.data.coarsen import Coarsening
 
 #: Rows of the paper's Table 1: weights of cross-entropy, VGG and L1.
 _ROWS = {
@@ -54,11 +61,15 @@ def get_config(preset: str = "") -> ConfigDict:
     presets = {
         "demo": _demo,
         "rows": lambda: _demo(tuple(_ROWS)),
+        "classes": lambda: _demo(label_set="cityscapes"),
         "smoke": _smoke,
         "camvid": _camvid,
         "cityscapes": _cityscapes,
         "cityscapes_short": lambda: _cityscapes(epochs=50),
         "table": lambda: _table(_judged(_demo(tuple(_ROWS)), "standin"), "standin"),
+        "table_classes": lambda: _table(
+            _judged(_demo(tuple(_ROWS), label_set="cityscapes"), "standin"), "standin"
+        ),
         "table_paper": lambda: _table(_cityscapes(), "published"),
         "table_camvid": lambda: _table(_judged(_camvid(tuple(_ROWS)), "standin"), "standin"),
         "table_smoke": lambda: _table(_judged(_smoke(tuple(_ROWS), _TASKS), "standin"), "standin"),
@@ -86,6 +97,7 @@ def _base(
         "ids": "published",
         "make_coarse": False,
         "coarsening": {},
+        "regroup": "",
         "flip": 0.5,
         "workers": 0,
         "length": 1_000_000,
@@ -93,7 +105,7 @@ def _base(
     }
     config.every = {"log": 50, "eval": 0, "checkpoint": 500, "diagnose": 0}
     config.eval = {"split": "val", "examples": 96, "batch": 16, "keep": 2}
-    # Ids of the files, void ones too: position in the table, license plate (-1) last.
+    # Ids of the files, void ones too: position in the table, Cityscapes' license plate (-1) last.
     config.generator = {
         "width": 64,
         "hidden": 128,
@@ -195,9 +207,12 @@ def _restoration(shared: dict, row: str, vgg: str, table: label_sets.LabelSet) -
 def _demo(
     rows: tuple[str, ...] = ("ce_vgg_l1",),
     tasks: Mapping[str, str] = _TASKS,
-    label_set: str = "cityscapes",
+    label_set: str = "cityscapes_categories",
 ) -> ConfigDict:
     config = _base(rows, "standin", label_set, tasks)
+    grouped = label_set == "cityscapes_categories"
+    config.data.regroup = label_set if grouped else ""
+    config.data.coarsening = dataclasses.asdict(Coarsening())
     config.frame = (32, 64)
     config.generator.update({"width": 8, "hidden": 24, "upsampling": "normal"})
     # One light, so that a photograph follows from its labels and a distance from it tells of them.
@@ -206,13 +221,12 @@ def _demo(
         phase.system.ema = 0.99
         phase.system.optimizer.update({"preset": "balanced", "lr": 1e-2})
         phase.train.update({"global_batch": 8, "calibration": 20})
-        _last(phase, 1000)
+        _last(phase, 600 if grouped or name == "synthesis" else 1000)
         if name == "synthesis":
             phase.system.discriminator.update({"width": 16, "layers": 3})
             phase.system.loss.l1 = 10.0
             phase.system.order = "simultaneous"
             phase.system.optimizer.lr = 1e-3
-            _last(phase, 600)
     return config
 
 

