@@ -22,6 +22,7 @@ import jax
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+from skimage import feature, filters
 
 from segsynth import systems
 from segsynth.data.layouts.bsds import bsds
@@ -32,10 +33,11 @@ from segsynth.systems.line_drawing.any_size import pad_reflect
 
 LUMA = (0.299, 0.587, 0.114)
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-#: Deviations of the blur, px; shares of the largest gradient of a picture that make an edge.
-BLURS, SHARES = (1.0, 2.0, 3.0), (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
-#: Canny's lower threshold as a share of the upper one.
-LOWER = 0.4
+#: Deviations of the blur, px; for Sobel, shares of the largest gradient of a picture that make an
+#: edge; for Canny, shares of the pixels whose gradient is above the upper threshold.
+BLURS, SHARES = (1.0, 2.0, 3.0, 4.0, 5.0), (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+#: That share for Canny as part of the share above its lower threshold.
+LOWER = 0.5
 
 
 class Photo(NamedTuple):
@@ -78,40 +80,21 @@ def f1(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
     return 2 * precision * recall / max(precision + recall, 1e-9), precision, recall
 
 
-def gradient(image: np.ndarray, blur: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return Sobel's gradient of the luma (2, h, w), and its length over the largest."""
-    grey = ndimage.gaussian_filter(image @ np.asarray(LUMA), blur)
-    slope = np.stack([ndimage.sobel(grey, axis) for axis in (0, 1)])
-    length = np.hypot(*slope)
-    return slope, length / max(length.max(), 1e-9)
-
-
-def thinned(slope: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Whether a pixel's gradient is the largest along its direction, to the nearest 45 degrees."""
-    turn = np.round(np.arctan2(slope[0], slope[1]) / (np.pi / 4)).astype(int) % 4
-    padded, keep = np.pad(length, 1), np.zeros(length.shape, bool)
-    height, width = length.shape
-    for k, (dy, dx) in enumerate(((0, 1), (1, 1), (1, 0), (1, -1))):
-        ahead, behind = (
-            padded[1 + s * dy : 1 + s * dy + height, 1 + s * dx : 1 + s * dx + width]
-            for s in (1, -1)
-        )
-        keep |= (turn == k) & (length >= ahead) & (length > behind)
-    return keep
+def grey(photo: Photo) -> np.ndarray:
+    """Return the luma in [0, 1]."""
+    return photo.image @ np.asarray(LUMA) / 255
 
 
 def sobel(photo: Photo, blur: float, share: float) -> np.ndarray:
     """Return where the gradient is above a share of the largest one."""
-    return gradient(photo.image, blur)[1] > share
+    length = filters.sobel(filters.gaussian(grey(photo), blur))
+    return length > share * length.max()
 
 
 def canny(photo: Photo, blur: float, share: float) -> np.ndarray:
-    """Return thinned edges that hang together with one above the upper threshold."""
-    slope, length = gradient(photo.image, blur)
-    ridges = thinned(slope, length)
-    parts, _ = ndimage.label(ridges & (length > LOWER * share), np.ones((3, 3)))
-    strong = np.unique(parts[ridges & (length > share)])
-    return np.isin(parts, strong[strong > 0])
+    """Return thinned edges; the upper threshold is that quantile of the gradient."""
+    high = 1 - share
+    return feature.canny(grey(photo), blur, 1 - share / LOWER, high, use_quantiles=True)
 
 
 def drawer(system: Any, variables: Mapping, side: int) -> Callable:
