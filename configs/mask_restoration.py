@@ -313,7 +313,7 @@ def _table(config: ConfigDict, network: str) -> ConfigDict:
             ("FID", f"{names[0]}{mark}", f"{{key}}/{frechet}", 1.0),
             ("", f"{names[1]}{mark} x 1000", f"{{key}}/{kernel}", 1000.0),
             ("accu %", "accu %", "{key}/accuracy", 100.0),
-            ("mIoU %", "mIoU %", "{key}/mean_iou", 100.0),
+            ("mIoU %", f"mIoU % of {len(classes)}", "{key}/mean_iou", 100.0),
             ("", "mIoU official %", "{key}/mean_iou_official", 100.0),
             ("", "border accu %", "{key}/border_accuracy", 100.0),
             ("", "known accu %", "{key}/known_accuracy", 100.0),

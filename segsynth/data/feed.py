@@ -229,6 +229,7 @@ def _streams(
     split = settings[part].get("split", "train" if random else "val")
     data = configure(DataConfig, settings["data"], "data")
     first = _stream(data, split, opened, random=random)
+    _check_table(data, first.source)
     needs = (*system.inputs, *system.targets)
     _check_labels(system, first.source, data.source)
     if not data.unpaired:
@@ -242,6 +243,16 @@ def _streams(
     modalities.check_provided(needs, (*first.keys, *theirs), settings["system"]["name"], name)
     ours = tuple(key for key in needs if key not in theirs)
     return [dataclasses.replace(first, keys=ours), dataclasses.replace(second, keys=theirs)]
+
+
+def _check_table(data: DataConfig, source: Source) -> None:
+    """Refuse a table for prediction that is not that of the label maps."""
+    own = getattr(source, "label_set", None)
+    if data.label_set and own is not None and own.name != data.label_set:
+        raise UserError(
+            f"data.label_set is {data.label_set!r}, and the label maps of {data.source} are of "
+            f"{own.name!r}; set data.label_set to that, or data.regroup"
+        )
 
 
 def _check_labels(system: Reader, source: Source, name: str) -> None:

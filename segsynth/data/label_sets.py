@@ -209,7 +209,8 @@ CITYSCAPES = LabelSet(
     unlabelled=0,
 )
 
-#: The categories of Cityscapes' classes, which its benchmark also judges.
+#: The categories of Cityscapes' classes. Files of classes tell void that was drawn, such as the
+#: recording car, from pixels without a label; here both are 0.
 CITYSCAPES_CATEGORIES = LabelSet(
     "cityscapes_categories",
     (

@@ -17,7 +17,8 @@ _MAPS = ("labels", "coarse")
 class Regrouped(Derived):
     """Gives ``labels`` and ``coarse`` the ids of another table.
 
-    ``instance`` keeps its numbers. Whoever drew the coarse labels saw the classes of the source.
+    ``instance`` keeps its numbers. Whoever drew the coarse labels saw the classes of the source;
+    classes that become the number of no label are missing from ``coarse`` from then on.
 
     Attributes:
         source: its ``label_set`` is one that `segsynth.data.label_sets.REGROUPED` groups so, and
@@ -38,10 +39,15 @@ class Regrouped(Derived):
             known = ", ".join(f"{a} to {b}" for a, b in label_sets.REGROUPED)
             raise UserError(
                 f"data.regroup is {self.table!r}, and the labels are of {name or 'no table'}; "
-                f"known: {known}"
+                f"known: {known}. Take another data.source, or --config.data.regroup="
             )
         if getattr(self.source, "ids", "published") != "published":
             raise UserError("data.regroup groups published ids; set data.ids to 'published'")
+        if not set(_MAPS) & set(self.source.provides):
+            raise UserError(
+                f"data.regroup groups label maps, and the source provides "
+                f"{', '.join(self.source.provides)}. Choose one with labels."
+            )
 
     @property
     def label_set(self) -> LabelSet:

@@ -104,7 +104,7 @@ def _derived(source: Source, config: Any) -> Source:
     elif config.get("coarsening") and config["source"] != "streets":
         raise UserError(
             f"data.coarsening is set, and the coarse labels of {config['source']} are not made; "
-            "set data.make_coarse, or take data.coarsening out"
+            "set data.make_coarse, or --config.data.coarsening={}"
         )
     if config.get("regroup"):
         source = Regrouped(source, config["regroup"])

@@ -1,11 +1,17 @@
 """Label maps with the classes of another table."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
-from segsynth.data import label_sets, sources
-from segsynth.data.label_sets import CITYSCAPES, CITYSCAPES_CATEGORIES, REGROUPED
+from segsynth import config_files, systems
+from segsynth.data import feed, label_sets, sources
+from segsynth.data.label_sets import CITYSCAPES, CITYSCAPES_CATEGORIES, NONE, REGROUPED
+from segsynth.engine.run import plain
 from segsynth.errors import UserError
+
+CONFIG = pathlib.Path(__file__).parents[2] / "configs/mask_restoration.py"
 
 STREETS = {"source": "streets", "frame": (32, 64), "length": 4, "eval_length": 1, "seed": 0}
 GROUPED = STREETS | {"regroup": "cityscapes_categories"}
@@ -28,6 +34,9 @@ def test_categories_are_those_of_the_cityscapes_tools():
     assert set(by_class) <= set(spoken)
     grouped = REGROUPED["cityscapes", "cityscapes_categories"]
     assert len(grouped) == 34
+    # A config names its classes by their place in the table.
+    assert [row.id for row in CITYSCAPES_CATEGORIES.classes] == list(range(8))
+    assert [row.train_id for row in CITYSCAPES_CATEGORIES.classes] == [NONE, *range(7)]
     for name, row in spoken.items():
         found = CITYSCAPES_CATEGORIES.classes[grouped[row.id]]
         assert found.name == by_class.get(name, "void"), name
@@ -56,6 +65,38 @@ def test_maps_are_grouped_and_the_rest_stays():
             assert after[key].dtype == before[key].dtype
 
 
+def test_void_that_was_drawn_is_no_label_any_more():
+    """The recording car is labelled in coarse maps of classes, and missing in those of categories.
+
+    So the nearest label never answers void, while a network learns where that car is.
+    """
+    fine, grouped = (sources.build(x, "train") for x in (STREETS, GROUPED))
+    before, after = (
+        np.stack([source[i]["coarse"] for i in range(4)]) for source in (fine, grouped)
+    )
+    drawn = (before > 0) & (before < 7)
+    assert drawn.any() and (after[drawn] == grouped.unlabelled).all()
+
+
+def test_an_annotator_has_seen_the_classes():
+    """Coarse maps are made before classes are grouped: the same polygons, whatever the table."""
+    made = {"make_coarse": True, "options": {"provides": ("labels", "name")}}
+    fine, grouped = (sources.build(x | made, "train")[1] for x in (STREETS, GROUPED))
+    table = np.array(REGROUPED["cityscapes", "cityscapes_categories"])
+    np.testing.assert_array_equal(grouped["coarse"], table[fine["coarse"]])
+
+
+@pytest.mark.parametrize("flags", [{"regroup": ""}, {"label_set": "cityscapes"}])
+def test_a_table_that_is_not_that_of_the_maps_is_refused(flags):
+    settings = plain(config_files.load(str(CONFIG), [])[0])
+    settings |= settings["phases"]["sparse_ce_vgg_l1"]
+    system = systems.build(settings["system"])
+    feed.check(settings, system, feed.Sources())
+    settings["data"] |= flags
+    with pytest.raises(UserError, match=r"data\.label_set is '\w+', and the label maps of streets"):
+        feed.check(settings, system, feed.Sources())
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -63,6 +104,7 @@ def test_maps_are_grouped_and_the_rest_stays():
         ({"regroup": "camvid"}, "known: cityscapes to cityscapes_categories"),
         ({"ids": "train"}, r"groups published ids; set data\.ids"),
         ({"source": "scenes", "resolution": 8}, "the labels are of no table"),
+        ({"options": {"provides": ("image",)}}, "the source provides image. Choose one with lab"),
     ],
 )
 def test_what_cannot_be_grouped_is_refused(changed, message):
