@@ -1,15 +1,15 @@
 """Line drawings of photographs that keep depth, meaning and segments.
 
   python launch/train.py --config configs/line_drawing.py
-      The demo: procedural scenes of 32 px and contour drawings of other scenes. Not trained to its
-      end by us.
+      The demo: procedural scenes of 32 px and contour drawings of other scenes. Half an hour on one
+      CPU core; too short for drawings that can be judged (docs/line_drawing.md).
   python launch/train.py --config configs/line_drawing.py:smoke
       Every phase for a few steps on tiny networks, mostly compilation.
   python launch/train.py --config configs/line_drawing.py:photos --config.data_root DIR \
       --config.drawings_root DIR2
       Any folder of pictures at 96 px, and contours that people drew: the tree of BSDS 500
-      (segsynth/data/layouts/bsds.py), whose own pictures will do (DIR = DIR2). There are neither
-      depth maps nor labels, so drawings are held by the cycle alone.
+      (segsynth/data/layouts/bsds.py), whose own pictures will do (DIR = DIR2). Without depth maps
+      and labels, the cycle alone holds drawings. An hour on one CPU core.
   python launch/train.py --config configs/line_drawing.py:photos_labelled --config.data_root DIR \
       --config.drawings_root DIR2
       The same with photographs and label maps of COCO-Stuff (segsynth/data/layouts/coco_stuff.py)
@@ -46,7 +46,7 @@ from ml_collections.config_dict import placeholder
 
 from segsynth.config_files import preset_of
 from segsynth.errors import UserError
-from segsynth.metrics.readability import COLUMNS
+from segsynth.metrics.readability import COLUMNS, FACTORS
 
 #: Of the procedural scenes: classes, those that are objects, and the names of ``subject``.
 _SCENES = {"classes": 12, "things": tuple(range(6, 12))}
@@ -356,7 +356,7 @@ def _table(
         "paper": "line_drawing",
         "data": "coco_stuff",
         "rows": tuple(rows),
-        "columns": tuple(("", f"auto: {name}", metric, 1.0) for name, metric in COLUMNS.items()),
+        "columns": tuple(("", f"auto: {n}", m, FACTORS.get(m, 1.0)) for n, m in COLUMNS.items()),
         # For launch/compare.py, picture by picture.
         "pairs": tuple(
             (f"{reader}baseline", f"{reader}segmentation")

@@ -41,8 +41,8 @@ COLUMNS = {
     "shading": "shading",
     "mid-grey": "mid_grey",
     "ink": "ink_ratio",
-    "KID": "kid",
-    "distance by random features": "kernel[standin]",
+    "KID x 1000": "kid",
+    "distance by random features x 1000": "kernel[standin]",
     **{f"CLIP score{of}": f"{row}clip_score" for of, row in _CONTROLS.items()},
     **{
         f"caption score by random features{of}": f"{row}caption_score[standin]"
@@ -57,6 +57,8 @@ COLUMNS = {
     "depth error": "aligned_error",
     "depth order": "order",
 }
+#: Measures that tables print as so many times their value, as the names of their columns say.
+FACTORS = {"kid": 1000.0, "kernel[standin]": 1000.0}
 
 _INK = 0.5
 #: Deviation of the blur of ink, and what is left out around borders, in px of a picture whose
