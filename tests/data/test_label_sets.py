@@ -68,7 +68,5 @@ def _nothing():
 
 def test_tables_by_name():
     assert label_sets.get("camvid") is CAMVID
-    with pytest.raises(
-        UserError, match=r"'kitti'. Known: cityscapes, .*, camvid, c"
-    ):
+    with pytest.raises(UserError, match=r"'kitti'. Known: cityscapes, .*, camvid, c"):
         label_sets.get("kitti")

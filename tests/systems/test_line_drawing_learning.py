@@ -125,11 +125,11 @@ def test_all_losses_together_do_not_run_away():
     """
     demo = config_files.load(f"{CONFIG}:demo", [])[0].phases.drawing.system
     weights = {name: demo.loss[name] for name in ("cycle", "geometry", "clip")}
-    system = build(**{**SETTINGS, "optimizer": {"lr": demo.optimizer.lr}}, loss=weights)
+    optimizer = {**SETTINGS["optimizer"], "lr": demo.optimizer.lr}
+    system = build(**{**SETTINGS, "optimizer": optimizer}, loss=weights)
     _, _, history = learn(system, scenes(), 300)
     assert all(np.isfinite(value) for row in history for value in row.values())
     late = {name: np.mean([row[name] for row in history[-50:]]) for name in history[0]}
-    print({name: round(float(value), 4) for name, value in late.items()})
     for judge in ("photo_judge", "drawing_judge"):
         assert 0.05 <= late[judge] <= 0.5, judge
     assert 0.3 <= late["ink_ratio"] / late["ink_ratio_real"] <= 3
