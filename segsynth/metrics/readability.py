@@ -29,7 +29,13 @@ HIGHER = (
 )
 LOWER = ("mid_grey", "aligned_error")
 #: Beside whose CLIP score that of drawings stands: it means nothing by itself.
-_CONTROLS = {"": "", ", blank page": "blank_page/", ", commonest class": "majority_prior/"}
+_CONTROLS = {
+    "": "",
+    ", the photographs": "photo/",
+    ", blank page": "blank_page/",
+    ", shuffled subjects": "shuffled_labels/",
+    ", commonest subject": "majority_prior/",
+}
 #: What tables compare drawings by: heading of a column -> measure of the whole data set.
 COLUMNS = {
     "edge F1": "edge_f1",

@@ -13,6 +13,7 @@ from segsynth.engine import references, sharding
 from segsynth.engine.checkpoints import Checkpoints
 from segsynth.engine.run import Run, plain
 from segsynth.errors import UserError
+from segsynth.metrics import clip_score
 from segsynth.metrics.readability import COLUMNS, HIGHER
 from segsynth.systems.line_drawing.system import LineDrawing
 
@@ -99,7 +100,7 @@ def test_tables_show_what_is_measured_with_its_controls():
     run, built = load("table")
     score = "caption_score[standin]"
     columns = {metric for _, _, metric, _ in run.config["table"]["columns"]}
-    controls = {score, f"blank_page/{score}", f"majority_prior/{score}"}
+    controls = {f"{row}{score}" for row in clip_score.ROWS}
     assert {"edge_f1", "edge_precision", "edge_recall", *controls} <= columns
     assert "subject" in built["baseline"].targets
     assert "clip_score" in HIGHER and controls <= set(COLUMNS.values())
