@@ -20,6 +20,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segsynth.networks.blocks import depth_to_space
+from segsynth.networks.transposed_conv import ConvTranspose
 
 Structure = Literal["E2D2", "E2D1", "E1D2", "E1D1"]
 Placement = Literal["enc", "dec"]
@@ -224,10 +225,10 @@ class Decoder(nn.Module):
         sort = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         conv = functools.partial(_conv, name=name, **sort)
         if self.upsample == "transpose":
-            up = nn.ConvTranspose(
+            up = ConvTranspose(
                 features,
-                (4, 4),
-                (2, 2),
+                size=4,
+                padding=1,
                 kernel_init=INITS[self.kernel_init],
                 dtype=self.dtype,
                 name=name,

@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segsynth.networks.resnet_generator import double, reflect_pad
+from segsynth.networks.transposed_conv import ConvTranspose
 
 _init = nn.initializers.normal(0.02)
 #: Pixels of the depth map for one cell of the features, which the head widens by two cells.
@@ -86,15 +87,14 @@ def batch_norm(train: bool, name: str) -> Callable[[Float[Array, "..."]], Float[
     )
 
 
-def double_4x4(features: int, dtype: DTypeLike, name: str) -> nn.ConvTranspose:
+def double_4x4(features: int, dtype: DTypeLike, name: str) -> ConvTranspose:
     """Return exactly PyTorch's 4x4 transposed convolution of stride 2 with padding 1; call it
     inside a module.
     """
-    return nn.ConvTranspose(
+    return ConvTranspose(
         features,
-        (4, 4),
-        (2, 2),
-        padding=((2, 2), (2, 2)),
+        size=4,
+        padding=1,
         transpose_kernel=True,
         kernel_init=_init,
         dtype=dtype,

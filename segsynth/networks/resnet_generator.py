@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from segsynth.networks.transposed_conv import ConvTranspose
+
 _init = nn.initializers.normal(0.02)
 #: Sides below this leave a 1x1 map somewhere, which instance norm turns into zeros.
 _SMALLEST_SIDE = 16
@@ -104,15 +106,15 @@ class ResnetGenerator(nn.Module):
         return x + self._normalised(h, second, moments).astype(self.dtype)
 
 
-def double(features: int, dtype: DTypeLike, name: str) -> nn.ConvTranspose:
+def double(features: int, dtype: DTypeLike, name: str) -> ConvTranspose:
     """Return exactly PyTorch's 3x3 transposed convolution of stride 2 with padding 1 and
     output_padding 1; call it inside a module.
     """
-    return nn.ConvTranspose(
+    return ConvTranspose(
         features,
-        (3, 3),
-        (2, 2),
-        padding=((1, 2), (1, 2)),
+        size=3,
+        padding=1,
+        more=1,
         transpose_kernel=True,
         kernel_init=_init,
         dtype=dtype,

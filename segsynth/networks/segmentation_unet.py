@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from segsynth.networks.geometry_head import batch_norm
 from segsynth.networks.norms import GroupNorm
+from segsynth.networks.transposed_conv import ConvTranspose
 
 
 class SegmentationUNet(nn.Module):
@@ -53,8 +54,8 @@ class SegmentationUNet(nn.Module):
             x = nn.max_pool(skips[-1], (2, 2), (2, 2))
         x = self._twice(x, self.levels, train, "bottom")
         for level in reversed(range(self.levels)):
-            up = nn.ConvTranspose(
-                self.width * 2**level, (2, 2), (2, 2), dtype=self.dtype, name=f"up_{level}_double"
+            up = ConvTranspose(
+                self.width * 2**level, size=2, dtype=self.dtype, name=f"up_{level}_double"
             )(x)
             x = jnp.concatenate([skips[level], up], axis=-1)
             x = self._twice(x, level, train, f"up_{level}")

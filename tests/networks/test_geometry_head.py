@@ -50,9 +50,9 @@ def transposed(x, kernel, bias, pad, more):
 def test_transposed_convolutions_are_pytorchs(make, pad, more):
     layer = make(3, jnp.float32, "layer")
     x = np.random.default_rng(2).normal(size=(5, 6, 4)).astype(np.float32)
-    made = jax.tree.map(np.asarray, layer.init(jax.random.key(3), x[None]))
+    made = jax.tree.map(np.asarray, layer.init(jax.random.key(3), jnp.asarray(x[None])))
     weights = {**made["params"], "bias": np.array([1.0, 2.0, 3.0], np.float32)}
-    found = layer.apply({"params": weights}, x[None])[0]
+    found = layer.apply({"params": weights}, jnp.asarray(x[None]))[0]
     # transpose_kernel: (height, width, outputs, inputs), as PyTorch's order but for the axes.
     expected = transposed(x, weights["kernel"], weights["bias"], pad, more)
     np.testing.assert_allclose(found, expected, atol=1e-5)
