@@ -79,7 +79,7 @@ def predict_files(
       inputs: each input -> a file; or, all spatial ones alike, folders whose files share stems.
         What is read from a text file, such as landmarks, is one for all or a folder, too.
       output: a PNG file, or a folder accordingly; what else a system answers in words, such as an
-        SVG file, is written beside it.
+        SVG file, is written beside it. Depth has 16 bits, 65535 = nearest.
       outputs: which of the system's outputs to write, ("all",) for all; the first by default.
         Several have a folder each, ``<output>/<name>``; of one example, the first has the name
         given, and the others ``-<name>`` behind it.
@@ -155,7 +155,10 @@ def _write(job: Job, answer: Mapping[str, Any], colours: Mapping[str, Any]) -> l
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
     for name, path in job.outputs.items():
-        pictures.write_png(path, answer[name], colours[name])
+        if _is_depth(name):
+            pictures.write_depth(path, answer[name])
+        else:
+            pictures.write_png(path, answer[name], colours[name])
     return [*texts, *job.outputs.values()]
 
 
@@ -205,6 +208,11 @@ def _palettes(
         name: _palette(synthesizer, job, wanted) if _has_palette(name) else None
         for name in job.outputs
     }
+
+
+def _is_depth(name: str) -> bool:
+    known = modalities.MODALITIES.get(name)
+    return known is not None and known.spatial and known.dtype == "float32"
 
 
 def _has_palette(name: str) -> bool:

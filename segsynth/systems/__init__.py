@@ -15,6 +15,7 @@ from segsynth.systems.inpaint_c2f import InpaintC2F
 from segsynth.systems.line_drawing import LineDrawing, PublishedDrawing
 from segsynth.systems.mask_restoration import MaskRestoration
 from segsynth.systems.msagan import MSaGAN
+from segsynth.systems.published_depth import PublishedDepth
 from segsynth.systems.segmenter import Segmenter
 
 #: Config name -> class. ``from_config`` of the class takes the other keys of the config's
@@ -29,6 +30,7 @@ REGISTRY: dict[str, Any] = {
     "line_drawing": LineDrawing,
     "mask_restoration": MaskRestoration,
     "msagan": MSaGAN,
+    "published_depth": PublishedDepth,
     "published_drawing": PublishedDrawing,
     "segmenter": Segmenter,
 }

@@ -181,6 +181,9 @@ TINY = {
         # Real faces and made ones pull at it alike.
         "rest": ("['critic']['source']['bias']",),
     },
+    "published_depth": {
+        "system": {"network": "standin", "side": 28},
+    },
     "published_drawing": {
         "system": {"width": 4, "blocks": 1, "labels": True},
         "high": {"labels": 4},

@@ -236,3 +236,24 @@ def test_unwritable_arrays_and_places_are_named(tmp_path):
         pictures.write_png(tmp_path / "a.png", np.full((2, 2, 1), -1, np.int32))
     with pytest.raises(UserError, match="no folder"):
         pictures.write_png(tmp_path / "none" / "a.png", _noise())
+
+
+@pytest.mark.parametrize("top", [1.0, 0.002])  # the second one would fit into 8 bits
+def test_depth_survives_a_round_trip(tmp_path, top):
+    depth = np.linspace(0, top, 54, dtype=np.float32).reshape(6, 9, 1)
+    pictures.write_depth(tmp_path / "a.png", depth)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.mode == "I;16"
+    np.testing.assert_allclose(pictures.read_depth(tmp_path / "a.png"), depth, atol=0.51 / 65535)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -0.1, 1.1])
+def test_what_is_no_depth_is_not_written(tmp_path, wrong):
+    depth = np.full((2, 3, 1), 0.5, np.float32)
+    depth[1, 1] = wrong
+    with pytest.raises(UserError, match=r"a\.png: float32\[2, 3, 1\] is no depth map of \[0, 1\]"):
+        pictures.write_depth(tmp_path / "a.png", depth)
+    with pytest.raises(UserError, match="no folder"):
+        pictures.write_depth(tmp_path / "none/a.png", depth[:1])
+    assert not list(tmp_path.iterdir())
