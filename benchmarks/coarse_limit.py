@@ -8,8 +8,7 @@ A region is a connected part of a class in the true map. An oracle that knows th
 every region in which a pixel was labelled, and takes the nearest label elsewhere, cannot know of
 regions that were left out; nor can a network, but for what lies in the same place in all pictures.
 Beside it the coarse map itself and the nearest label everywhere, over the pictures by which the
-config is judged. Where `data.regroup` groups the classes, also the same of maps that are grouped
-last: there void that was drawn still counts as drawn. No network.
+config is judged. No network.
 """
 
 import sys
@@ -21,7 +20,7 @@ from jaxtyping import Bool
 from scipy import ndimage
 
 from segsynth import cli, config_files
-from segsynth.data import feed, label_sets
+from segsynth.data import feed
 from segsynth.engine.run import plain
 from segsynth.errors import UserError
 from segsynth.metrics.restoration import Restored
@@ -44,35 +43,17 @@ def main() -> None:
     if not phases:
         raise UserError(f"{known.config} has no phase of the task coarse; take another preset")
     system, scores, number = phases[0]["system"], {}, 0
-    for truth, found in answered({**settings, **phases[0]}):
+    for truth, coarse in examples({**settings, **phases[0]}):
         true = jnp.asarray(truth[None], jnp.uint8)
-        for name, labels in found.items():
-            metric = Restored.of(
-                jnp.asarray(labels[None], jnp.uint8), true, jnp.ones(1), system["classes"]
-            )
+        for name, found in answers(truth, coarse, system["unlabelled"]).items():
+            labels = jnp.asarray(found[None], jnp.uint8)
+            metric = Restored.of(labels, true, jnp.ones(1), system["classes"])
             scores[name] = scores[name].merge(metric) if name in scores else metric
         number += 1
     print(f"{number} maps\n\n| | accu % | mIoU % |\n|---|---:|---:|")
     for name, metric in scores.items():
         rates = metric.compute()
         print(f"| {name} | {100 * rates['accuracy']:.1f} | {100 * rates['mean_iou']:.1f} |")
-
-
-def answered(settings: dict) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Yield the true map of each picture and the maps to judge, in the classes of the system."""
-    unlabelled, grouped = settings["system"]["unlabelled"], settings["data"]["regroup"]
-    if not grouped:
-        yield from (
-            (truth, answers(truth, coarse, unlabelled)) for truth, coarse in examples(settings)
-        )
-        return
-    own = next(own for own, other in label_sets.REGROUPED if other == grouped)
-    to = np.array(label_sets.REGROUPED[own, grouped])
-    settings = {**settings, "data": {**settings["data"], "regroup": "", "label_set": own}}
-    for truth, coarse in examples(settings):
-        found = answers(to[truth], to[coarse], unlabelled)
-        last = answers(truth, coarse, label_sets.get(own).unlabelled)
-        yield to[truth], found | {f"{name}, grouped last": to[x] for name, x in last.items()}
 
 
 def examples(settings: dict) -> Iterator[tuple[np.ndarray, np.ndarray]]:

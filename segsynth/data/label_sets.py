@@ -209,8 +209,8 @@ CITYSCAPES = LabelSet(
     unlabelled=0,
 )
 
-#: The categories of Cityscapes' classes. Files of classes tell void that was drawn, such as the
-#: recording car, from pixels without a label; here both are 0.
+#: The categories of Cityscapes' classes, and a number for what nobody labelled in a coarse map:
+#: void that somebody drew, such as the recording car, is known.
 CITYSCAPES_CATEGORIES = LabelSet(
     "cityscapes_categories",
     (
@@ -222,8 +222,9 @@ CITYSCAPES_CATEGORIES = LabelSet(
         LabelClass(5, 4, "sky", (70, 130, 180)),
         LabelClass(6, 5, "human", (220, 20, 60), True),
         LabelClass(7, 6, "vehicle", (0, 0, 142), True),
+        LabelClass(8, NONE, "unlabelled", (255, 255, 255)),
     ),
-    unlabelled=0,
+    unlabelled=8,
 )
 
 CAMVID = LabelSet(

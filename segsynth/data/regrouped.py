@@ -17,8 +17,8 @@ _MAPS = ("labels", "coarse")
 class Regrouped(Derived):
     """Gives ``labels`` and ``coarse`` the ids of another table.
 
-    ``instance`` keeps its numbers. Whoever drew the coarse labels saw the classes of the source;
-    classes that become the number of no label are missing from ``coarse`` from then on.
+    ``instance`` keeps its numbers. What nobody labelled stays so in ``coarse``; in ``labels``,
+    which have a label for each pixel, the source's number of no label is a class like any other.
 
     Attributes:
         source: its ``label_set`` is one that `segsynth.data.label_sets.REGROUPED` groups so, and
@@ -69,4 +69,7 @@ class Regrouped(Derived):
         to = np.full(256, self.unlabelled, np.uint8)
         ids = label_sets.REGROUPED[own.name, self.table]
         to[: len(ids)] = ids
-        return example | {key: to[example[key]] for key in _MAPS if key in example}
+        drawn = to.copy()
+        drawn[own.unlabelled] = self.unlabelled
+        tables = dict(zip(_MAPS, (to, drawn), strict=True))
+        return example | {key: tables[key][example[key]] for key in _MAPS if key in example}

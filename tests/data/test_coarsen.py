@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from segsynth.data import outlines, pictures, sources
-from segsynth.data.coarsen import Coarsening, coarsen
+from segsynth.data.coarsen import STEADY, Coarsening, coarsen
 from segsynth.data.layouts.camvid import camvid
 from segsynth.data.worlds import raster
 from segsynth.errors import UserError
@@ -112,6 +112,17 @@ def test_small_regions_are_dropped_more_often():
         kept[0] += ndimage.label(coarse == 1)[1] / 100
         kept[1] += (coarse == 2).any()
     assert kept[0] < 5 and kept[1] >= 9
+
+
+def test_a_steady_annotator_keeps_two_pixels_from_borders_and_leaves_nothing_out():
+    labels = np.ones((32, 64), np.uint8)
+    labels[:, 40:] = 2
+    labels[10:13, 20:23] = 3
+    coarse = coarsen(labels, 5, unlabelled=0, settings=STEADY)
+    assert set(np.unique(coarse)) == {0, 1, 2, 3}, "the small square, too"
+    drawn = coarse > 0
+    np.testing.assert_array_equal(coarse[drawn], labels[drawn])
+    np.testing.assert_array_equal(drawn[20], (np.arange(64) < 38) | (np.arange(64) >= 42))
 
 
 def test_instances_split_a_class():

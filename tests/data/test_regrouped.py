@@ -35,8 +35,8 @@ def test_categories_are_those_of_the_cityscapes_tools():
     grouped = REGROUPED["cityscapes", "cityscapes_categories"]
     assert len(grouped) == 34
     # A config names its classes by their place in the table.
-    assert [row.id for row in CITYSCAPES_CATEGORIES.classes] == list(range(8))
-    assert [row.train_id for row in CITYSCAPES_CATEGORIES.classes] == [NONE, *range(7)]
+    assert [row.id for row in CITYSCAPES_CATEGORIES.classes] == list(range(9))
+    assert [row.train_id for row in CITYSCAPES_CATEGORIES.classes] == [NONE, *range(7), NONE]
     for name, row in spoken.items():
         found = CITYSCAPES_CATEGORIES.classes[grouped[row.id]]
         assert found.name == by_class.get(name, "void"), name
@@ -46,44 +46,43 @@ def test_categories_are_those_of_the_cityscapes_tools():
 
 @pytest.mark.parametrize(("own", "other"), list(REGROUPED))
 def test_every_id_has_a_class_of_the_other_table(own, other):
-    own, ids = label_sets.get(own), REGROUPED[own, other]
+    own, other, ids = label_sets.get(own), label_sets.get(other), REGROUPED[own, other]
     assert len(ids) == max(own.ids) + 1
-    assert set(ids) == label_sets.get(other).ids
-    assert ids[own.unlabelled] == label_sets.get(other).unlabelled
+    assert set(ids) == other.ids - {other.unlabelled}
+
+
+#: Ids of the label maps, and of the coarse ones, where 0 says that nobody labelled a pixel.
+TABLE = np.array(REGROUPED["cityscapes", "cityscapes_categories"])
+COARSE = np.array([CITYSCAPES_CATEGORIES.unlabelled, *TABLE[1:]])
 
 
 def test_maps_are_grouped_and_the_rest_stays():
     fine, grouped = (sources.build(x, "train") for x in (STREETS, GROUPED))
-    table = np.array(REGROUPED["cityscapes", "cityscapes_categories"])
+    tables = {"labels": TABLE, "coarse": COARSE}
     assert len(grouped) == 4 and grouped.provides == fine.provides
-    assert grouped.label_set is CITYSCAPES_CATEGORIES and grouped.unlabelled == 0
+    assert grouped.label_set is CITYSCAPES_CATEGORIES and grouped.unlabelled == 8
     for i in range(4):
         before, after = fine[i], grouped[i]
         for key in fine.provides:
-            given = table[before[key]] if key in ("labels", "coarse") else before[key]
+            given = tables[key][before[key]] if key in tables else before[key]
             np.testing.assert_array_equal(after[key], given)
             assert after[key].dtype == before[key].dtype
 
 
-def test_void_that_was_drawn_is_no_label_any_more():
-    """The recording car is labelled in coarse maps of classes, and missing in those of categories.
-
-    So the nearest label never answers void, while a network learns where that car is.
-    """
-    fine, grouped = (sources.build(x, "train") for x in (STREETS, GROUPED))
-    before, after = (
-        np.stack([source[i]["coarse"] for i in range(4)]) for source in (fine, grouped)
-    )
-    drawn = (before > 0) & (before < 7)
-    assert drawn.any() and (after[drawn] == grouped.unlabelled).all()
+def test_void_that_was_drawn_stays_known():
+    """The recording car is void in true maps and in coarse ones, what nobody drew in neither."""
+    grouped = [sources.build(GROUPED, "train")[i] for i in range(4)]
+    true, coarse = (np.stack([row[key] for row in grouped]) for key in ("labels", "coarse"))
+    assert not (true == 8).any() and (true == 0).any()
+    assert (coarse == 8).any() and (coarse == 0).any()
+    assert (true[coarse == 0] == 0).mean() > 0.9
 
 
 def test_an_annotator_has_seen_the_classes():
     """Coarse maps are made before classes are grouped: the same polygons, whatever the table."""
     made = {"make_coarse": True, "options": {"provides": ("labels", "name")}}
     fine, grouped = (sources.build(x | made, "train")[1] for x in (STREETS, GROUPED))
-    table = np.array(REGROUPED["cityscapes", "cityscapes_categories"])
-    np.testing.assert_array_equal(grouped["coarse"], table[fine["coarse"]])
+    np.testing.assert_array_equal(grouped["coarse"], COARSE[fine["coarse"]])
 
 
 @pytest.mark.parametrize("flags", [{"regroup": ""}, {"label_set": "cityscapes"}])

@@ -10,10 +10,12 @@ from segsynth.errors import UserError
 
 
 def _ramp(height, width):
-    """An image that says where each of its pixels came from, and labels derived from the image."""
+    """An image that says where each of its pixels came from; labels and depth of the same."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     image = np.stack([rows, columns, np.zeros_like(rows)], -1)
-    return {"image": image, "segmentation": (image[..., 1:2] // 10).astype(np.int32)}
+    depth = (rows / 510 + columns / 510)[..., None].astype(np.float32)
+    labels = (columns[..., None] // 10).astype(np.int32)
+    return {"image": image, "segmentation": labels, "depth": depth}
 
 
 def test_joint_crop_and_flip_keep_labels_aligned():
@@ -24,6 +26,8 @@ def test_joint_crop_and_flip_keep_labels_aligned():
         out = flip(crop(_ramp(80, 120), rng), rng)
         assert out["image"].shape == (40, 40, 3) and out["segmentation"].dtype == np.int32
         np.testing.assert_array_equal(out["segmentation"][..., 0], out["image"][..., 1] // 10)
+        sums = out["image"].sum(-1) / 510
+        np.testing.assert_allclose(out["depth"][..., 0], sums, atol=1e-6)
         places.add(tuple(out["image"][0, 0, :2]))
     assert len(places) > 20
 
@@ -35,6 +39,9 @@ def test_resized_labels_stay_aligned():
     inside = np.abs(expected - np.round(expected)) > 0.15
     agree = out["segmentation"][..., 0] == np.floor(expected)
     assert agree[:, 2:-2][inside[:, 2:-2]].all()
+    # Rows and columns were rounded to bytes, half a level each at most.
+    off = out["depth"][..., 0] - out["image"].sum(-1) / 510
+    assert np.abs(off[2:-2, 2:-2]).max() <= 1 / 510 + 1e-6
 
 
 def test_nearest_takes_pixel_centres():

@@ -1,12 +1,13 @@
 """The shipped configs: rows of the paper's Table 1, and what a flag changes."""
 
+import dataclasses
 import pathlib
 
 import pytest
 
 from segsynth import config_files, systems
 from segsynth.data import feed
-from segsynth.data.coarsen import Coarsening
+from segsynth.data.coarsen import STEADY, Coarsening
 from segsynth.engine.run import plain
 from segsynth.settings import configure
 
@@ -82,13 +83,14 @@ def opened(*load_with):
     return feed.Sources().open(configure(feed.DataConfig, load(*load_with)["data"], "data"), "val")
 
 
-def test_the_annotator_of_the_demo_is_the_default_one_and_a_setting():
-    assert opened().source.source.annotator == Coarsening()
+def test_the_annotator_of_the_demo_is_steady_and_a_setting():
+    assert opened().source.source.annotator == STEADY
+    assert opened("classes").source.annotator == Coarsening()
     changed = opened("", "--config.data.coarsening.drop=0.2").source.source
-    assert changed.annotator == Coarsening(drop=0.2)
+    assert changed.annotator == dataclasses.replace(STEADY, drop=0.2)
 
 
-@pytest.mark.parametrize(("preset", "classes"), [("", 8), ("classes", 35), ("smoke", 8)])
+@pytest.mark.parametrize(("preset", "classes"), [("", 9), ("classes", 35), ("smoke", 9)])
 def test_the_demo_has_the_categories_of_cityscapes(preset, classes):
     config, table = load(preset), opened(preset).source.label_set
     assert {phase["system"]["classes"] for phase in config["phases"].values()} == {classes}
