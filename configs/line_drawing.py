@@ -10,10 +10,8 @@
       Any folder of pictures at 96 px, and contours that people drew: the tree of BSDS 500
       (segsynth/data/layouts/bsds.py), whose own pictures will do (DIR = DIR2). Without depth maps
       and labels, the cycle alone holds drawings. An hour on one CPU core.
-  python launch/train.py --config configs/line_drawing.py:photos_labelled --config.data_root DIR \
-      --config.drawings_root DIR2
-      The same with photographs and label maps of COCO-Stuff (segsynth/data/layouts/coco_stuff.py)
-      and the segmentation loss. benchmarks/human_contours.py judges either on BSDS's photographs.
+      :photos_labelled is the same with photographs and label maps of COCO-Stuff
+      (segsynth/data/layouts/coco_stuff.py) and the segmentation loss.
   python launch/train.py --config configs/line_drawing.py:coco_contour --config.data_root DIR \
       --config.drawings_root DIR2
       Photographs of COCO-Stuff with depth maps and labels (DIR/photos, depth, seg;
@@ -26,12 +24,11 @@
       judged by a segmenter and a depth head that were trained on its finished drawings; then
       python launch/compare.py --run runs/drawing_table/seed0 compares them scene by scene. With
       --preset paper, --config.data_root and --config.drawings_root, :table_paper, the same on the
-      data of :coco_contour, with inception_fid and clip_vit_b16. :table_long is at the size from
-      which benchmarks/line_drawing_long.py draws a verdict. For accelerators; not run by us.
-  python launch/train.py --config configs/line_drawing.py:demo+frozen_draw
-      +frozen_photo, +frozen_draw or +warm_joint behind a preset trains the segmenter beforehand, on
-      grey photographs or on the drawings of a baseline, each in a phase of its own.
+      data of :coco_contour, with inception_fid and clip_vit_b16. For accelerators; not run by us.
+      :table_long is at the size from which benchmarks/line_drawing_long.py draws a verdict.
 
++frozen_photo, +frozen_draw or +warm_joint behind a preset, as in :demo+frozen_draw, trains the
+segmenter beforehand, on grey photographs or on the drawings of a baseline, in phases of their own.
 --config.phases.drawing.system.preset is the method, of which a config says no more than it must:
 nothing in :coco_*, the weights of the losses elsewhere. The baseline is "informative"; "cyclegan"
 needs --config.run=drawing alone. The demo, smoke and table compare features of stand-ins of
@@ -270,8 +267,8 @@ def _photos_labelled() -> ConfigDict:
 
 
 def _coco(drawings: str) -> ConfigDict:
-    """Return the published method at its size; the paper names no settings, so these are the
-    baseline's, but for batches of 8 pictures instead of 4.
+    """Return the published method; the paper's silence is filled by the baseline's settings, but
+    for batches of 8 pictures instead of 4.
     """
     config = _base("pretrained")
     config.name = f"line_drawing_{drawings}"
@@ -286,9 +283,7 @@ def _coco(drawings: str) -> ConfigDict:
 
 
 def _lengthen(config: ConfigDict, phase: ConfigDict, drawings: str) -> int:
-    """Set the generators' phase up for all epochs on drawings of that source; return the steps of
-    one.
-    """
+    """Set the generators' phase up for all epochs on those drawings; return the steps of one."""
     phase.data.unpaired = _drawings(config, drawings)
     epoch = _EPOCH_PHOTOS // phase.train.global_batch
     phase.system.optimizer.epoch = epoch
@@ -306,7 +301,12 @@ def _table_long() -> ConfigDict:
     config.generator.width = 32
     config.data.length = 10_000
     config.eval.examples = 256
-    return _table(config, "standin", _style_of_scenes(10_000), steps=2000)
+    table = _table(config, "standin", _style_of_scenes(10_000), steps=2000)
+    for phase in (table.phases.baseline, table.phases.segmentation):
+        phase.train.global_batch, phase.system.loss.cycle = 1, 10.0  # as CycleGAN's
+        # Halves of the drawings, whose distances then have a deviation.
+        phase.system.style.subset = config.eval.examples // 2
+    return table
 
 
 def _style_of_scenes(steps: int) -> Callable[[ConfigDict], None]:

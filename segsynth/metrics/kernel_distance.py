@@ -104,17 +104,18 @@ def kernel_scores(
     fake: Float[Array, "b d"],
     valid: Float[Array, " b"],
     capacity: int,
+    size: int = SUBSET_SIZE,
 ) -> dict[str, clu.metrics.Metric]:
     """Return the mean and the deviation over subsets, to put into a collection.
 
     They are called ``published``, "kid", and ``kid/std`` if ``network``, whose features these are,
     earns it (`segsynth.metrics.names.figure_name`). Each keeps its own table of features and
-    computes all.
+    computes all. Subsets hold ``size`` examples; the deviation is 0 where that is all of them.
 
     Raises:
         UserError: ``published`` is another metric's name.
 
     """
     name = figure_of("kernel", published, network)
-    metric = KernelDistance.of(real, fake, valid, capacity)
+    metric = KernelDistance.of(real, fake, valid, capacity).replace(size=size)
     return collected({name: Entry(metric, "mean"), f"{name}/std": Entry(metric, "std")})

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, UInt8
 
 from segsynth.metrics.frechet import frechet_scores
-from segsynth.metrics.kernel_distance import kernel_scores
+from segsynth.metrics.kernel_distance import SUBSET_SIZE, kernel_scores
 from segsynth.metrics.names import Network
 from segsynth.types import Array
 
@@ -19,6 +19,7 @@ def set_scores(
     real: UInt8[Array, "b h w 3"],
     valid: Float[Array, " b"],
     capacity: int,
+    subset: int = SUBSET_SIZE,
 ) -> dict[str, clu.metrics.Metric]:
     """Return the distances of one batch, on the examples with ``valid`` = 1.
 
@@ -32,6 +33,7 @@ def set_scores(
         real: the true ones, partners or not.
         valid: whether an example counts.
         capacity: examples of the whole evaluation at most.
+        subset: examples of each of the subsets over which kernel distances are averaged.
 
     """
     # One call, so that the network is compiled once.
@@ -39,6 +41,6 @@ def set_scores(
     found: dict[str, clu.metrics.Metric] = {}
     for row, fake in zip(made, fakes, strict=True):
         scores = frechet_scores("fid", network, true, fake, valid)
-        scores |= kernel_scores("kid", network, true, fake, valid, capacity)
+        scores |= kernel_scores("kid", network, true, fake, valid, capacity, subset)
         found |= {f"{row}__{name}" if row else name: metric for name, metric in scores.items()}
     return found

@@ -22,6 +22,8 @@ class SetFeatures:
         network: "published" for the weights ``pretrained:inception_fid``, "standin" for
             ``standin:inception_fid``, which is small and random; "" = nothing is compared.
         capacity: examples of an evaluation for which the kernel distance has room.
+        subset: examples of each of the subsets over which the kernel distance is averaged; fewer
+            than there are, if its deviation is to say anything.
         bytes: how made pictures become bytes, where they were not: "truncated" as by SPADE's
             scripts, whose distances others quote, or "rounded".
 
@@ -29,6 +31,7 @@ class SetFeatures:
 
     network: Literal["", "published", "standin"] = ""
     capacity: int = 1000
+    subset: int = 1000
     bytes: Literal["truncated", "rounded"] = "truncated"
 
     @property

@@ -258,8 +258,8 @@ class ImageSynthesis:
             features = functools.partial(self.distances, frozen["inception"])
             written = planes_.to_bytes(fake, self.distances.bytes)
             shown = {"": written}, batch["image"], batch["valid"]
-            network, capacity = self.distances.described, self.distances.capacity
-            scores |= set_scores(features, network, *shown, capacity)
+            sort = self.distances
+            scores |= set_scores(features, sort.described, *shown, sort.capacity, sort.subset)
         pictures = {
             "labels": batch["labels"].astype(jnp.int32),
             "image": made,

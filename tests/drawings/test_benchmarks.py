@@ -9,10 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from segsynth import experiment
+from segsynth import config_files, experiment
 from segsynth.engine import sharding
 
-BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
+ROOT = pathlib.Path(__file__).parents[2]
+BENCHMARKS, CONFIG = ROOT / "benchmarks", ROOT / "configs/line_drawing.py"
 DISTANCE = "kernel[standin]"
 FOUND = {
     "measures": [
@@ -20,6 +21,7 @@ FOUND = {
     ],
     "baseline": {"edge_f1": 0.7, "mid_grey": 0.1, DISTANCE: 0.10, f"{DISTANCE}/std": 0.01},
     "segmentation": {DISTANCE: 0.125, f"{DISTANCE}/std": 0.01},
+    "segmenter_baseline": {"mean_recall": 0.3},
     "segmenter_segmentation": {"mean_iou": 0.4, "binarised/mean_iou": 0.35},
 }
 
@@ -58,6 +60,20 @@ def test_a_distance_within_its_deviation_decides_nothing(verdict, base):
 @pytest.mark.parametrize("short", [{"edge_f1": 0.59}, {"mid_grey": 0.31}])
 def test_what_does_not_draw_is_not_judged(verdict, short):
     assert list(verdict(changed("baseline", **short))) == ["too short to judge"]
+
+
+def test_what_nobody_reads_is_not_judged(verdict):
+    """A segmenter that answers one class for all has a mean recall of 1/12."""
+    assert words(verdict(changed("segmenter_baseline", mean_recall=0.17)))[0] == "yes"
+    unread = verdict(changed("segmenter_baseline", mean_recall=0.16))
+    assert list(unread) == ["too short to judge"]
+
+
+def test_the_deviation_of_the_style_is_not_zero_by_construction():
+    """Subsets of the preset hold fewer pictures than it draws, so that they differ."""
+    config, _ = config_files.load(f"{CONFIG}:table_long", [])
+    for name in ("baseline", "segmentation"):
+        assert 2 * config.phases[name].system.style.subset == config.eval.examples
 
 
 def test_the_untrained_generator_is_that_of_the_run():

@@ -159,8 +159,8 @@ def test_the_style_is_that_of_the_real_drawings():
 
     real = jnp.linspace(0, 1, 6)[:, None, None, None] * jnp.ones((6, 4, 4, 1))
 
-    def distance(made):
-        style = Known(network="standin", capacity=16)
+    def distance(made, **settings):
+        style = Known(network="standin", capacity=16, **settings)
         valid = jnp.asarray([1.0, 1, 1, 1, 1, 0])
         found = evaluation.style_values(style, None, (real, made), valid)
         return {name_of(name): float(metric.compute()) for name, metric in found.items()}
@@ -172,6 +172,11 @@ def test_the_style_is_that_of_the_real_drawings():
     expected = kernel_distance(features, np.zeros((5, 2)))
     assert far["kernel[standin]"] == pytest.approx(expected, rel=1e-4) and expected > 0.2
     assert near["kernel[standin]"] < 0
+    assert far["kernel[standin]/std"] == 0
+    # Subsets of fewer than all differ, and have the same mean but for chance.
+    halves = distance(jnp.zeros_like(real), subset=3)
+    assert halves["kernel[standin]/std"] > 0.05
+    assert halves["kernel[standin]"] == pytest.approx(expected, rel=0.25)
 
 
 def test_photographs_are_found_by_their_drawings():

@@ -176,4 +176,4 @@ def style_values(
     """
     levels = (jnp.round(jnp.clip(x, 0, 1) * 255).astype(jnp.uint8) for x in drawings)
     real, made = (style(variables, x) for x in levels)
-    return kernel_scores("kid", style.described, real, made, valid, style.capacity)
+    return kernel_scores("kid", style.described, real, made, valid, style.capacity, style.subset)

@@ -119,4 +119,4 @@ def distances(
     of = functools.partial(features, frozen["inception"])
     written = {name: to_bytes(picture, features.bytes) for name, picture in made.items()}
     shown = written, batch["image"], batch["valid"]
-    return set_scores(of, features.described, *shown, features.capacity)
+    return set_scores(of, features.described, *shown, features.capacity, features.subset)
