@@ -13,7 +13,7 @@ import pytest
 from test_resume import ONE_PHASE, TINY
 
 import segsynth
-from segsynth import cli
+from segsynth import cli, config_files, portable, predict
 from segsynth.data import pictures
 from segsynth.engine.run import Run
 from segsynth.errors import UserError
@@ -296,3 +296,30 @@ def test_a_class_by_number_is_range_checked(trained, picture):
     synthesizer = segsynth.load(trained)
     with pytest.raises(UserError, match="category is 7; expected one of 0 background"):
         synthesizer(image=picture / "a.png", mask=picture / "m.png", category=7)
+
+
+def test_what_needs_no_training_is_exported(launch, tmp_path):
+    """A config's system, as one of a run; a small network of random weights here."""
+    config, file = f"{ROOT}/configs/published_drawing.py:smoke", tmp_path / "drawing.stablehlo"
+    sizes = ("--size", "32x20", "--config.system.blocks=2", "--output", file)
+    assert launch("export", "--config", config, *sizes)[0] == 0
+    image = np.random.default_rng(0).integers(0, 256, (1, 20, 32, 3)).astype(np.uint8)
+    drawing = portable.load(file)(image=image)["drawing"]
+    settings, _ = config_files.load(config, ["--config.system.blocks=2"])
+    expected = predict.from_config(settings)(image=image[0])["drawing"]
+    np.testing.assert_array_equal(drawing[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ((), ("give --run", "or --config of what needs none")),
+        (("--run", "a", "--config", "b"), ("give --run", "or --config")),
+        (("--run", "a", "--sise", "b"), ("unexpected argument '--sise'",)),
+        (("--config", CONFIG), ("has to be trained first",)),
+    ],
+)
+def test_an_export_of_nothing_is_refused(launch, tmp_path, arguments, parts):
+    output = tmp_path / "x"
+    _refused(launch("export", *arguments, "--size", "32x20", "--output", output), *parts)
+    assert not output.exists()
