@@ -115,18 +115,41 @@ class PaperTable:
     def markdown(self, measured: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
         """Lay the table out, the paper's figures beside ours.
 
+        Where none of our columns measures what one of the paper's does, the paper's table stands
+        apart, and ours has a line for each measure.
+
         Args:
             measured: for each seed, unit -> metric -> value. With several seeds a cell holds the
                 mean and half the width of its 95 % interval by Student's t.
 
         """
         theirs = [name for name in self.printed if self._is_printed(name)]
+        if not any(column.paper for column in self.columns):
+            tables = (self._of_paper(theirs), self._by_measure(measured))
+            return "\n\n".join(table for table in tables if table)
         head = ["", *(f"{name} (paper)" for name in theirs), *(c.ours for c in self.columns)]
-        lines = [_line(head), "|" + "---|" + "---:|" * (len(head) - 1)]
+        lines = _head(head)
         for row in self.rows:
             printed = [_number(self._figure(row, name)) for name in theirs]
             cells = [self._cell(row, column, measured) for column in self.columns]
             lines.append(_line([row.title, *printed, *cells]))
+        return "\n".join(lines)
+
+    def _of_paper(self, names: Sequence[str]) -> str:
+        figures = {row.title: [self._figure(row, name) for name in names] for row in self.rows}
+        lines = [
+            _line([row, *map(_number, found)])
+            for row, found in figures.items()
+            if set(found) != {None}
+        ]
+        return "\n".join([*_head(["the paper's", *names]), *lines]) if names else ""
+
+    def _by_measure(self, measured: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
+        lines = _head(["ours", *(row.title for row in self.rows)])
+        for column in self.columns:
+            cells = [self._cell(row, column, measured) for row in self.rows]
+            if set(cells) != {"-"}:
+                lines.append(_line([column.ours, *cells]))
         return "\n".join(lines)
 
     def by_class(self, measured: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
@@ -140,7 +163,7 @@ class PaperTable:
             for row in self.rows
         }
         table = {row: cells for row, cells in table.items() if set(cells.values()) != {"-"}}
-        lines = [_line([self.classes.title, *table]), "|" + "---|" + "---:|" * len(table)]
+        lines = _head([self.classes.title, *table])
         for name in self.classes.names:
             cells = [table[row][name] for row in table]
             if set(cells) != {"-"}:
@@ -175,6 +198,10 @@ class PaperTable:
         spread = statistics.stdev(values) / math.sqrt(len(values))
         half = float(stats.t.ppf(0.975, len(values) - 1)) * spread
         return f"{_number(statistics.mean(values))} ± {_number(half)}"
+
+
+def _head(cells: Sequence[str]) -> list[str]:
+    return [_line(cells), "|" + "---|" + "---:|" * (len(cells) - 1)]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -48,6 +48,25 @@ def test_a_cell_is_ours_beside_the_papers():
     assert lines[3] == "| sparse, CE | 70.7 | 86.1 | 42.1 | 87.5 | 0.250 |"
 
 
+def test_what_measures_something_else_stands_apart():
+    """The paper's table by itself, then ours with a line for each measure that was taken."""
+    section = SECTION | {
+        "rows": [*SECTION["rows"], ["majority", "sparse", "majority", "ours"]],
+        "columns": [["", "L1", "{key}/l1", 1.0], ["", "SSIM", "{key}/ssim", 1.0]],
+    }
+    text = PaperTable.of(section).markdown([{"sparse": {"restored/l1": 0.25}}])
+    assert text.splitlines() == [
+        "| the paper's | FID | accu % | mIoU % |",
+        "|---|---:|---:|---:|",
+        "| sparse, none | 157.7 | 68.5 | 39.4 |",
+        "| sparse, CE | 70.7 | 86.1 | 42.1 |",
+        "",
+        "| ours | sparse, none | sparse, CE | majority (ours) |",
+        "|---|---:|---:|---:|",
+        "| L1 | - | 0.250 | - |",
+    ]
+
+
 def test_seeds_have_an_interval():
     table = PaperTable.of(SECTION)
     seeds = [{"sparse": {"restored/accuracy": v, "restored/l1": np.nan}} for v in (0.8, 0.9, 1.0)]
