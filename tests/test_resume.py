@@ -46,10 +46,10 @@ TWO_PHASES, ONE_PHASE = "--config.run=('lcg','level1')", "--config.run=('lcg',)"
 TIMES = ("train/examples_per_second", "train/data_wait")
 
 
-def start(workdir, phases, *more, devices=1, environment=()):
+def start(workdir, phases, *more, base=TINY, devices=1, environment=()):
     """Start a training; ``communicate`` gives its (stdout, stderr)."""
     return subprocess.Popen(
-        [sys.executable, ROOT / "launch/train.py", *TINY, phases, "--workdir", workdir, *more],
+        [sys.executable, ROOT / "launch/train.py", *base, phases, "--workdir", workdir, *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
