@@ -114,15 +114,31 @@ def test_small_regions_are_dropped_more_often():
     assert kept[0] < 5 and kept[1] >= 9
 
 
-def test_a_steady_annotator_keeps_two_pixels_from_borders_and_leaves_nothing_out():
+def test_a_steady_annotator_keeps_two_pixels_from_borders_and_drops_nothing():
     labels = np.ones((32, 64), np.uint8)
     labels[:, 40:] = 2
-    labels[10:13, 20:23] = 3
-    coarse = coarsen(labels, 5, unlabelled=0, settings=STEADY)
-    assert set(np.unique(coarse)) == {0, 1, 2, 3}, "the small square, too"
-    drawn = coarse > 0
-    np.testing.assert_array_equal(coarse[drawn], labels[drawn])
-    np.testing.assert_array_equal(drawn[20], (np.arange(64) < 38) | (np.arange(64) >= 42))
+    labels[4:29:6, 3:38:6] = 3  # of one pixel
+    labels[5:15, 46:56] = 4
+    drawn = [coarsen(labels, seed, unlabelled=0, settings=STEADY) for seed in range(8)]
+    for coarse in drawn:
+        np.testing.assert_array_equal(coarse, drawn[0], "nothing is drawn by chance")
+        np.testing.assert_array_equal(coarse[coarse > 0], labels[coarse > 0])
+    assert (coarse == 3).sum() == 5 * 6
+    np.testing.assert_array_equal(coarse[31] == 2, np.arange(64) >= 42)
+    rows, columns = (np.flatnonzero(line == 4) for line in (coarse[:, 50], coarse[10]))
+    assert (*rows[[0, -1]], *columns[[0, -1]]) == (7, 12, 48, 53)
+
+
+def test_a_steady_annotator_keeps_half_the_depth_of_thin_regions():
+    labels = np.ones((60, 256), np.uint8)
+    labels[28:32] = 2
+    coarse = coarsen(labels, 0, unlabelled=0, settings=STEADY)
+    # Its deepest rows are 2 px from the border's pixels, so that 1 px is kept; elsewhere 8.
+    np.testing.assert_array_equal(np.flatnonzero((coarse == 2).all(1)), [29, 30])
+    assert (coarse == 1).any(1).nonzero()[0][-1] == 59
+    np.testing.assert_array_equal(
+        np.flatnonzero((coarse == 1).all(1)), [*range(20), *range(40, 60)]
+    )
 
 
 def test_instances_split_a_class():
