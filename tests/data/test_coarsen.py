@@ -129,16 +129,15 @@ def test_a_steady_annotator_keeps_two_pixels_from_borders_and_drops_nothing():
     assert (*rows[[0, -1]], *columns[[0, -1]]) == (7, 12, 48, 53)
 
 
-def test_a_steady_annotator_keeps_half_the_depth_of_thin_regions():
-    labels = np.ones((60, 256), np.uint8)
-    labels[28:32] = 2
+def test_a_steady_annotator_keeps_half_the_depth_of_thin_regions_and_follows_outlines():
+    labels = np.ones((120, 256), np.uint8)
+    labels[8:16] = 2
+    rows, columns = np.mgrid[:120, :256]
+    labels[np.hypot(rows - 70, columns - 128) < 30.5] = 3
     coarse = coarsen(labels, 0, unlabelled=0, settings=STEADY)
-    # Its deepest rows are 2 px from the border's pixels, so that 1 px is kept; elsewhere 8.
-    np.testing.assert_array_equal(np.flatnonzero((coarse == 2).all(1)), [29, 30])
-    assert (coarse == 1).any(1).nonzero()[0][-1] == 59
-    np.testing.assert_array_equal(
-        np.flatnonzero((coarse == 1).all(1)), [*range(20), *range(40, 60)]
-    )
+    # The deepest of its 8 rows are 4 px deep, so that 2 px are kept; of a disc 8 px.
+    np.testing.assert_array_equal(np.flatnonzero((coarse == 2).all(1)), np.arange(10, 14))
+    assert (coarse == 3).sum() == pytest.approx(np.pi * 22.5**2, rel=0.03)
 
 
 def test_instances_split_a_class():
