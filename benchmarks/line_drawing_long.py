@@ -10,7 +10,7 @@ The loss then has done what it promises if segmenters that were trained on the f
 find more in them in black and white, if grey hides no more than 0.1 of mean IoU, and if the style
 has not gone: a kernel distance at most a fifth above the baseline's, and what halves of the
 drawings differ by. Where the baseline's own is no larger than that, nobody can tell. A "no" is a
-result. Batches of one picture; three hours and a half of one CPU core for each seed.
+result. Batches of one picture; hours of a CPU core for each seed.
 
     python benchmarks/line_drawing_long.py --workdir runs/drawing_long --seeds 3 --share 0/2
 
