@@ -1,4 +1,4 @@
-r"""Compare finished drawings: differences, epochs, a blind study.
+r"""Compare finished drawings: differences, epochs, a blind study, flicker.
 
   python launch/drawings.py diff --base drawings_a --ours drawings_b --output differences
       What the second method adds (red) and leaves out (blue), picture by picture.
@@ -8,6 +8,8 @@ r"""Compare finished drawings: differences, epochs, a blind study.
       A blind two-choice study: kit/index.html to hand out, kit.key.json to keep.
   python launch/drawings.py votes --key kit.key.json votes-1.csv votes-2.csv
       The share of votes for the second method, with its 95 % interval.
+  python launch/drawings.py flicker --film frames --drawings drawings
+      How much drawings of a film change where the film stands still.
 
 Drawings are made by launch/predict.py; folders join by file name without suffix.
 """
@@ -21,7 +23,7 @@ def parser() -> cli.Flags:
     """Return the flags of this script."""
     flags = cli.Flags(__doc__)
     commands = flags.add_subparsers(dest="command", required=True)
-    for name in ("diff", "strip", "kit", "votes"):
+    for name in _FLAGS:
         _FLAGS[name](commands.add_parser(name))
     return flags
 
@@ -53,13 +55,19 @@ def _votes(flags: cli.Flags) -> None:
     flags.add_argument("votes", nargs="+", metavar="CSV", help="files that raters saved")
 
 
-_FLAGS = {"diff": _pair, "strip": _strip, "kit": _kit, "votes": _votes}
+def _film(flags: cli.Flags) -> None:
+    flags.add_argument("--film", required=True, metavar="DIR", help="frames, ordered by name")
+    flags.add_argument("--drawings", required=True, metavar="DIR", help="of the same names")
+
+
+_FLAGS = {"diff": _pair, "strip": _strip, "kit": _kit, "votes": _votes, "flicker": _film}
 
 
 def main() -> None:
     """Parse the flags, do what the command says."""
     given = vars(parser().parse_args())
     from segsynth.drawings import choices, side_by_side
+    from segsynth.drawings.flicker import flicker_of_film
 
     command = given.pop("command")
     if command == "diff":
@@ -68,6 +76,13 @@ def main() -> None:
         side_by_side.strip_of_run(**{**given, "steps": tuple(given["steps"])})
     elif command == "kit":
         choices.make_kit(**{**given, "question": given["question"] or choices.QUESTION})
+    elif command == "flicker":
+        found = flicker_of_film(**given)
+        print(
+            f"{100 * found.change:.2f} % of grey and {100 * found.flips:.2f} % of ink changes "
+            f"where the film stands still ({100 * found.still:.1f} % of its pixels, {found.pairs} "
+            "pairs of frames)"
+        )
     else:
         found = choices.tally(**given)
         print(

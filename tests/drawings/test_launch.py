@@ -46,6 +46,17 @@ def test_a_study_from_the_kit_to_its_votes(launch, capsys):
     assert capsys.readouterr().out.strip() == said
 
 
+def test_flicker(launch, capsys):
+    pathlib.Path("film").mkdir()
+    for i in range(2):
+        pictures.write_png(pathlib.Path(f"film/{i}.png"), np.full((8, 9, 3), 9, np.uint8))
+        pictures.write_png(pathlib.Path(f"ours/{i}.png"), np.full((8, 9, 1), 102 * i, np.uint8))
+    pathlib.Path("ours/a.png").unlink()
+    launch("flicker", "--film", "film", "--drawings", "ours")
+    said = "40.00 % of grey and 0.00 % of ink changes where the film stands still (100.0 % of its"
+    assert capsys.readouterr().out.startswith(said)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
