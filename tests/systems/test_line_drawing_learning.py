@@ -52,6 +52,7 @@ def train(name, steps=STEPS, reader=None, **more):
 
 
 def test_labels_can_be_put_into_drawings():
+    """Four pictures the segmenter learns alone, too; in the next test the generator must."""
     values = train("segmentation", loss=NOTHING)
     assert values[-1] <= 0.2 * np.log(5)
 
