@@ -57,8 +57,8 @@ class EditingNetwork(nn.Module):
             enter the residual blocks (or leave the encoder), with a 1x1 convolution and ReLU; both.
         mask_sees_attr: whether a mask's own encoder gets the label.
         norm_trunk: of residual blocks: "batch" as published, or instance norm as everywhere else.
-        upsample: "transpose" as published; "resize_conv" and "depth_to_space" train several times
-            faster on CPU and leave no checkerboard.
+        upsample: "transpose" as published; "resize_conv" and "depth_to_space" leave no
+            checkerboard.
         padding: of the encoder. Instance norm removes what a constant plane adds, so a label at the
             input alone is seen by the zeros around the picture, and not at all with "reflect".
         mask_bias: what the logits of M begin with.
