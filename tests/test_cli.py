@@ -301,11 +301,11 @@ def test_a_class_by_number_is_range_checked(trained, picture):
 def test_what_needs_no_training_is_exported(launch, tmp_path):
     """A config's system, as one of a run; a small network of random weights here."""
     config, file = f"{ROOT}/configs/published_drawing.py:smoke", tmp_path / "drawing.stablehlo"
-    sizes = ("--size", "32x20", "--config.system.blocks=2", "--output", file)
+    sizes = ("--size", "32x20", "--config.system.labels=False", "--output", file)
     assert launch("export", "--config", config, *sizes)[0] == 0
     image = np.random.default_rng(0).integers(0, 256, (1, 20, 32, 3)).astype(np.uint8)
     drawing = portable.load(file)(image=image)["drawing"]
-    settings, _ = config_files.load(config, ["--config.system.blocks=2"])
+    settings, _ = config_files.load(config, ["--config.system.labels=False"])
     expected = predict.from_config(settings)(image=image[0])["drawing"]
     np.testing.assert_array_equal(drawing[0], expected)
 
