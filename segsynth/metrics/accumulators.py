@@ -1,5 +1,6 @@
 """Mergeable sums behind most metrics: a mean over examples, and a ratio of two totals."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import clu.metrics
@@ -37,6 +38,16 @@ class MeanOverExamples(clu.metrics.Metric):
     def compute(self) -> Any:
         """Return total / count."""
         return jnp.where(self.count > 0, self.total / jnp.maximum(self.count, 1e-9), jnp.nan)
+
+
+def finite_means(
+    values: Mapping[str, Float[Array, " b"]], valid: Float[Array, " b"]
+) -> dict[str, clu.metrics.Metric]:
+    """Return the mean of each over the examples with ``valid`` = 1 that have a number."""
+    return {
+        name: MeanOverExamples.of(value, (valid > 0) & jnp.isfinite(value))
+        for name, value in values.items()
+    }
 
 
 @flax.struct.dataclass

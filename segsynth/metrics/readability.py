@@ -248,6 +248,14 @@ def depth_order(
     return jnp.where(asked > 0, right / jnp.maximum(asked, 1), jnp.nan)
 
 
+def depth_values(
+    found: Float[Array, "b h w 1"], truth: Float[Array, "b h w 1"]
+) -> dict[str, Float[Array, " b"]]:
+    """Return `aligned_depth_error` and `depth_order` of depth maps, by the names in `COLUMNS`."""
+    plain = found[..., 0], truth[..., 0]
+    return {"aligned_error": aligned_depth_error(*plain), "order": depth_order(*plain)}
+
+
 class Interval(NamedTuple):
     """A mean over pictures, its 95 % interval by a bootstrap over pictures, and how many."""
 

@@ -21,7 +21,7 @@ from jaxtyping import Float, UInt8
 
 from segsynth.engine.optimizers import adamw
 from segsynth.metrics import readability
-from segsynth.metrics.accumulators import MeanOverExamples
+from segsynth.metrics.accumulators import finite_means
 from segsynth.networks import any_side
 from segsynth.networks.geometry_head import GeometryHead, resized
 from segsynth.networks.resnet_generator import ResnetGenerator
@@ -138,16 +138,8 @@ class Depth:
         """
         seen = self._seen(frozen, batch["image"])
         found, truth = self._read(variables, frozen, seen), batch["depth"]
-        plain = found[..., 0], truth[..., 0]
-        values = {
-            "l1": jnp.abs(found - truth).mean((1, 2, 3)),
-            "aligned_error": readability.aligned_depth_error(*plain),
-            "order": readability.depth_order(*plain),
-        }
-        scores = {
-            name: MeanOverExamples.of(value, (batch["valid"] > 0) & jnp.isfinite(value))
-            for name, value in values.items()
-        }
+        values = {"l1": jnp.abs(found - truth).mean((1, 2, 3))}
+        scores = finite_means(values | readability.depth_values(found, truth), batch["valid"])
         drawn = {"image": seen, "depth": found, "truth": truth}
         return clu.metrics.Collection.create_collection(**scores), {
             name: _grey(picture) for name, picture in drawn.items()

@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 
 from segsynth.errors import UserError
 from segsynth.metrics import readability
-from segsynth.metrics.accumulators import MeanOverExamples
+from segsynth.metrics.accumulators import finite_means
 from segsynth.pretrained import loading
 from segsynth.pretrained.depth_anything import PATCH, DepthAnything, depth_pixels, inverse_depth
 from segsynth.pretrained.resampling import corner_matrix
@@ -90,15 +90,7 @@ class PublishedDepth:
         and shift, and the order of pairs of pixels.
         """
         found, truth = self.predict(variables, frozen, batch, key)["depth"], batch["depth"]
-        plain = found[..., 0], truth[..., 0]
-        values = {
-            "aligned_error": readability.aligned_depth_error(*plain),
-            "order": readability.depth_order(*plain),
-        }
-        scores = {
-            name: MeanOverExamples.of(value, (batch["valid"] > 0) & jnp.isfinite(value))
-            for name, value in values.items()
-        }
+        scores = finite_means(readability.depth_values(found, truth), batch["valid"])
         shown = {"image": batch["image"], "depth": _to_bytes(found), "truth": _to_bytes(truth)}
         return clu.metrics.Collection.create_collection(**scores), shown
 

@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, Int
 
 from segsynth.losses import adversarial
 from segsynth.metrics import readability
-from segsynth.metrics.accumulators import MeanOverExamples
 from segsynth.metrics.clip_score import (
     ControlledClipScore,
     caption_probabilities,
@@ -27,14 +26,6 @@ from segsynth.systems.line_drawing.objective import Examples, Objective
 from segsynth.systems.line_drawing.segmentation import IGNORE
 
 Metrics = dict[str, clu.metrics.Metric]
-
-
-def mean_scores(values: Mapping[str, Float[Array, " b"]], valid: Float[Array, " b"]) -> Metrics:
-    """Return means over the examples with ``valid`` = 1 that have a number."""
-    return {
-        name: MeanOverExamples.of(value, (valid > 0) & jnp.isfinite(value))
-        for name, value in values.items()
-    }
 
 
 def each(loss: Callable[..., Array], *arrays: Array) -> Float[Array, " b"]:

@@ -10,6 +10,7 @@ from typing import Any
 import clu.metrics
 import jax.numpy as jnp
 
+from segsynth.metrics.accumulators import finite_means
 from segsynth.networks.any_side import drawn
 from segsynth.networks.resnet_generator import ResnetGenerator
 from segsynth.system import CompiledPredict, FrozenSpec
@@ -95,7 +96,7 @@ class PublishedDrawing:
         photo = batch["image"].astype(jnp.float32) / 255
         labels = batch["labels"][..., 0].astype(jnp.int32) if self.labels else None
         values = evaluation.drawing_values(drawing, photo, labels, self.things)
-        scores = evaluation.mean_scores(values, batch["valid"])
+        scores = finite_means(values, batch["valid"])
         shown = {"photo": batch["image"], "drawing": _to_bytes(drawing)}
         return clu.metrics.Collection.create_collection(**scores), shown
 

@@ -23,6 +23,7 @@ from jaxtyping import Float, UInt8
 
 from segsynth.engine.optimizers import update_ema
 from segsynth.errors import UserError
+from segsynth.metrics.accumulators import finite_means
 from segsynth.metrics.clip_score import FIVEK_SUBJECTS
 from segsynth.networks.any_side import drawn
 from segsynth.pretrained.drawing_features import Retriever
@@ -284,7 +285,7 @@ class LineDrawing:
         values |= evaluation.drawing_values(drawing, examples.photo, examples.labels, self.things)
         real = evaluation.drawing_values(examples.drawing, examples.photo, None)
         values |= {f"real_drawings__{name}": real[name] for name in ("ink_ratio", "mid_grey")}
-        scores = evaluation.mean_scores(values, valid)
+        scores = finite_means(values, valid)
         if "subject" in self.judged_by:
             scores |= evaluation.clip_values(
                 self.networks.meaning,
