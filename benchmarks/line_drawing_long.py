@@ -10,9 +10,9 @@ The loss then has done what it promises if segmenters that were trained on the f
 find more in them in black and white, if grey hides no more than 0.1 of mean IoU, and if the style
 has not gone: a kernel distance at most a fifth above the baseline's, and what halves of the
 drawings differ by. Where the baseline's own is no larger than that, nobody can tell. A "no" is a
-result. Batches of one picture; hours of a CPU core for each seed.
+result. For accelerators; with --batch 1, CycleGAN's, hours of a CPU core for each seed.
 
-    python benchmarks/line_drawing_long.py --workdir runs/drawing_long --seeds 3 --share 0/2
+    python benchmarks/line_drawing_long.py --workdir runs/drawing_long --batch 1 --share 0/2
 
 trains what falls to the first of two processes, and judges nothing.
 """
@@ -25,6 +25,7 @@ from segsynth import config_files
 from segsynth.paired import compare
 from segsynth.reproduce import Share, reproduce
 
+DRAWERS = ("baseline", "segmentation")
 CONFIG = pathlib.Path(__file__).parents[1] / "configs/line_drawing.py:table_long"
 F1, GREY, HIDDEN, FARTHER = 0.6, 0.3, 0.1, 0.2
 #: How many times the mean recall of one answer for all, which is 1 of so many classes.
@@ -78,9 +79,12 @@ def main() -> None:
     )
     parser.add_argument("--workdir", required=True, type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=8, help="photographs of a step")
     parser.add_argument("--share", type=Share.parse, default=Share())
     flags, rest = parser.parse_known_args()
     config, _ = config_files.load(str(CONFIG), rest)
+    for name in DRAWERS:
+        config.phases[name].train.global_batch = flags.batch
     reproduce(config, flags.workdir, seeds=flags.seeds, share=flags.share)
     if flags.share.count > 1:
         return
