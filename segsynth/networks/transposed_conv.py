@@ -1,7 +1,7 @@
 """Transposed convolution whose kernel's gradient is fast on CPUs, too.
 
-XLA takes the gradient that autodiff derives for the kernel of `flax.linen.ConvTranspose` tens of
-times as long on CPUs as the rest of the layer (``benchmarks/transposed_conv.py``). A transposed
+On CPUs the gradient of `flax.linen.ConvTranspose` takes about ten times as long as here
+(``benchmarks/transposed_conv.py``), for the part in the kernel that autodiff derives. A transposed
 convolution is the adjoint of a strided one with the same kernel: <T(x, k), y> = <x, S(y, k)>. So
 its gradient in the kernel is that of S, at the cotangent and x exchanged, for which there is fast
 code.
