@@ -20,8 +20,9 @@ trains what falls to the first of two processes, and judges nothing.
 import argparse
 import json
 import pathlib
+import sys
 
-from segsynth import config_files
+from segsynth import cli, config_files
 from segsynth.paired import compare
 from segsynth.reproduce import Share, reproduce
 
@@ -98,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(cli.run(main))
