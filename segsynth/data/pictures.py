@@ -235,7 +235,8 @@ def _storable(array: np.ndarray) -> np.ndarray:
     if array.ndim == 3 and array.shape[-1] in (3, 4) and array.dtype == np.uint8:
         return np.ascontiguousarray(array)
     grey = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
-    if grey.ndim != 2 or grey.size == 0 or grey.min() < 0 or grey.max() > 65535:
+    whole = array.dtype.kind in "biu"  # fractions would be cut off without a word
+    if not whole or grey.ndim != 2 or not grey.size or grey.min() < 0 or grey.max() > 65535:
         raise UserError(
             f"Cannot write {array.dtype}{list(array.shape)} as PNG; expected uint8 (H, W, 3) "
             "or (H, W, 4), or (H, W, 1) or (H, W) of 0..65535. Convert it first."

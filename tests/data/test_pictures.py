@@ -236,6 +236,9 @@ def test_unwritable_arrays_and_places_are_named(tmp_path):
         pictures.write_png(tmp_path / "a.png", np.full((2, 2, 1), -1, np.int32))
     with pytest.raises(UserError, match="no folder"):
         pictures.write_png(tmp_path / "none" / "a.png", _noise())
+    # Without the checks of types that tests have: a file would hold 0 and 1.
+    with pytest.raises(UserError, match=r"Cannot write float32"):
+        pictures._storable(np.full((2, 2, 1), 0.5, np.float32))
 
 
 @pytest.mark.parametrize("top", [1.0, 0.002])  # the second one would fit into 8 bits
