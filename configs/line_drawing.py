@@ -11,7 +11,8 @@
       (segsynth/data/layouts/bsds.py), whose own pictures will do (DIR = DIR2). Without depth maps
       and labels, the cycle alone holds drawings. An hour on one CPU core.
       :photos_labelled is the same with photographs and label maps of COCO-Stuff
-      (segsynth/data/layouts/coco_stuff.py) and the segmentation loss.
+      (segsynth/data/layouts/coco_stuff.py) and the segmentation loss; :photos_colour is for DIR2
+      with drawings in colour, and has an identity loss.
   python launch/train.py --config configs/line_drawing.py:coco_contour --config.data_root DIR \
       --config.drawings_root DIR2
       Photographs of COCO-Stuff with depth maps and labels (DIR/photos, depth, seg;
@@ -37,11 +38,12 @@ they reach says nothing of the published networks.
 """
 
 from collections.abc import Callable
+from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
-from segsynth.config_files import preset_of
+from segsynth.config_files import copied, follow, preset_of
 from segsynth.errors import UserError
 from segsynth.metrics.readability import COLUMNS, FACTORS
 
@@ -61,6 +63,7 @@ _MODES = ("frozen_photo", "frozen_draw", "warm_joint")
 _BLOCKS = 3
 #: Photographs of an epoch, as the baseline's code caps a folder.
 _EPOCH_PHOTOS, _EPOCHS, _RATE = 10_000, 100, {"constant": 50, "decay": 50}
+_LOSSES = ("adversarial", "cycle", "identity", "geometry", "clip")
 #: Guards of the segmentation loss.
 _GUARDS = {"noise": 0.0, "binarised": False, "gradient": 1.0, "warmup": 0}
 
@@ -72,6 +75,7 @@ def get_config(preset: str = "") -> ConfigDict:
         "smoke": _smoke,
         "photos": _photos,
         "photos_labelled": _photos_labelled,
+        "photos_colour": _photos_colour,
         "coco_contour": lambda: _coco("contour_drawing"),
         "coco_sketch": lambda: _coco("anime_sketch"),
         "table": _table_of_scenes,
@@ -95,11 +99,12 @@ def _base(weights: str) -> ConfigDict:
     config.side = 256
     kind = {"pretrained": "published", "standin": "standin"}[weights]
     config.features = {"network": kind, "side": 0}
-    config.generator = {"width": 64, "blocks": placeholder(int)}
+    config.generator = {"width": 64, "blocks": placeholder(int), "channels": 1}
     config.head = {"width": 64, "blocks": 9}
     config.unet = {"width": 64, "levels": 4, "norm": "batch", **_SCENES}
     config.data = {"source": "scenes", "length": 1_000_000, "seed": 0, "options": {}}
     config.data.update({"scale": (1.0, 1.0), "flip": 0.0, "workers": 0, "cache": False})
+    config.data.ids = "published"
     config.data.root = config.get_oneway_ref("data_root")
     config.data.resolution = config.get_ref("side")
     config.every = {"log": 50, "eval": 0, "checkpoint": 500, "diagnose": 0}
@@ -108,11 +113,6 @@ def _base(weights: str) -> ConfigDict:
     config.phases = {"depth": depth, "drawing": drawing}
     config.run = ("depth", "drawing")
     return config
-
-
-def _refs(section: ConfigDict) -> dict:
-    """Return a section that follows another one of the config."""
-    return {key: section.get_oneway_ref(key) for key in section}
 
 
 def _optimizer(lr: float) -> dict:
@@ -124,29 +124,29 @@ def _reader(config: ConfigDict, name: str, weights: str, drawer: str = "") -> di
     system = {"name": name, "optimizer": _optimizer(1e-3), "dtype": "float32"}
     frozen = {}
     if name == "depth":
-        system |= {"features": _refs(config.features), "head": _refs(config.head)}
+        system |= {"features": follow(config.features), "head": follow(config.head)}
         frozen["features"] = f"{weights}:{_READERS['features']}"
     else:
-        system |= {key: value for key, value in _refs(config.unet).items() if key != "things"}
+        system |= {key: value for key, value in follow(config.unet).items() if key != "things"}
     if drawer:
-        system["drawer"] = _refs(config.generator)
+        system["drawer"] = follow(config.generator)
         frozen["drawer"] = f"phase:{drawer}"
     return {"system": system, "train": {"steps": 1, "global_batch": 8}, "frozen": frozen}
 
 
 def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
     """Return the phase of the generators; what is left open is for ``preset`` to say."""
-    unet = _refs(config.unet)
+    unet = follow(config.unet)
     system = {
         "name": "line_drawing",
         "preset": "paper",
         "side": config.get_ref("side"),
-        "generator": _refs(config.generator),
+        "generator": follow(config.generator),
         "discriminator": {"width": 64, "layers": 4},
-        "features": _refs(config.features),
-        "geometry": {**_refs(config.head), "finetune": True, "loss": "bce"},
+        "features": follow(config.features),
+        "geometry": {**follow(config.head), "finetune": True, "loss": "bce"},
         "clip": {"network": kind, "resize": "bicubic", "loss": "mse", "patches": 1},
-        "loss": {name: placeholder(float) for name in ("adversarial", "cycle", "geometry", "clip")},
+        "loss": {name: placeholder(float) for name in _LOSSES},
         "things": unet.pop("things"),
         "seg": {"mode": placeholder(str), "weight": placeholder(float), **unet, **_GUARDS},
         "pool": placeholder(int),
@@ -154,6 +154,7 @@ def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
         "ema": 0.0,
         "judged_by": (),
         "subjects": (),
+        "prompt": "a line drawing of",
         "style": {"network": kind, "capacity": 2048},
         "retrieval": {"network": kind, "capacity": 2048},
         "dtype": "float32",
@@ -237,9 +238,8 @@ def _photos() -> ConfigDict:
     phase.system.seg.mode = "off"
     phase.system.update({"judged_by": (), "subjects": (), "things": ()})
     phase.frozen, phase.init_from = ConfigDict(), ConfigDict()
-    phase.data.unpaired = _drawings(config, "bsds")
     # Contours are one pixel wide and would turn pale when they are made smaller.
-    phase.data.unpaired.options = {"pen": 3}
+    phase.data.unpaired = {**_drawings(config, "bsds"), "options": {"pen": 3}}
     config.eval.examples = -1
     return config
 
@@ -266,6 +266,16 @@ def _photos_labelled() -> ConfigDict:
     return config
 
 
+def _photos_colour() -> ConfigDict:
+    config = _photos()
+    config.name = "line_drawing_colour"
+    config.generator.channels = 3
+    phase = config.phases.drawing
+    phase.system.loss.identity = 5.0
+    phase.data.unpaired = {**_drawings(config, "drawings"), "options": {"colour": True}}
+    return config
+
+
 def _coco(drawings: str) -> ConfigDict:
     """Return the published method; the paper's silence is filled by the baseline's settings, but
     for batches of 8 pictures instead of 4.
@@ -278,21 +288,26 @@ def _coco(drawings: str) -> ConfigDict:
     config.every.update({"log": 100, "eval": 5000, "checkpoint": 2500})
     config.eval.update({"examples": 1024, "batch": 16})
     config.phases.depth.system.optimizer.lr = 2e-4
-    config.phases.depth.train.steps = 20 * _lengthen(config, config.phases.drawing, drawings)
+    config.phases.depth.train.steps = _epochs(config.phases.depth, 20)
+    _lengthen(config, config.phases.drawing, drawings)
     return config
 
 
-def _lengthen(config: ConfigDict, phase: ConfigDict, drawings: str) -> int:
-    """Set the generators' phase up for all epochs on those drawings; return the steps of one."""
+def _epochs(phase: ConfigDict, count: int) -> FieldReference:
+    """Return the steps of so many epochs, which follow the phase's batch."""
+    return count * (_EPOCH_PHOTOS // phase.train.get_ref("global_batch"))
+
+
+def _lengthen(config: ConfigDict, phase: ConfigDict, drawings: str) -> None:
+    """Set the generators' phase up for all epochs on those drawings."""
     phase.data.unpaired = _drawings(config, drawings)
-    epoch = _EPOCH_PHOTOS // phase.train.global_batch
-    phase.system.optimizer.epoch = epoch
-    phase.train.steps = _EPOCHS * epoch
-    return epoch
+    phase.system.optimizer.epoch = _epochs(phase, 1)
+    phase.train.steps = _epochs(phase, _EPOCHS)
 
 
 def _table_of_scenes() -> ConfigDict:
-    return _table(_demo(), "standin", _style_of_scenes(_DEMO_STEPS), steps=300)
+    set_up = lambda phase: _shorten(phase, _DEMO_STEPS)  # noqa: E731
+    return _table(_demo(), "standin", set_up, lambda _: 300)
 
 
 def _table_long() -> ConfigDict:
@@ -301,7 +316,7 @@ def _table_long() -> ConfigDict:
     config.generator.width = 32
     config.data.length = 10_000
     config.eval.examples = 256
-    table = _table(config, "standin", _style_of_scenes(10_000), steps=2000)
+    table = _table(config, "standin", lambda phase: _shorten(phase, 15_000), lambda _: 2000)
     for phase in (table.phases.baseline, table.phases.segmentation):
         phase.system.loss.cycle, phase.system.optimizer.lr = 10.0, 3e-4
         # Halves of the drawings, whose distances then have a deviation.
@@ -309,29 +324,18 @@ def _table_long() -> ConfigDict:
     return table
 
 
-def _style_of_scenes(steps: int) -> Callable[[ConfigDict], None]:
-    def set_up(phase: ConfigDict) -> None:
-        _shorten(phase, steps)
-        phase.system.judged_by += ("style", "retrieval")
-        phase.frozen.update({name: f"standin:{row}" for name, row in _JUDGES.items()})
-
-    return set_up
-
-
 def _table_of_coco() -> ConfigDict:
     config = _coco("contour_drawing")
 
     def set_up(phase: ConfigDict) -> None:
         _lengthen(config, phase, "contour_drawing")
-        phase.system.judged_by = ("labels", "style", "retrieval")
-        phase.frozen.update({name: f"pretrained:{row}" for name, row in _JUDGES.items()})
+        phase.system.judged_by = ("labels",)
 
-    epoch = config.phases.drawing.system.optimizer.epoch
-    return _table(config, "pretrained", set_up, steps=20 * epoch)
+    return _table(config, "pretrained", set_up, lambda judge: _epochs(judge, 20))
 
 
 def _table(
-    config: ConfigDict, weights: str, set_up: Callable[[ConfigDict], None], steps: int
+    config: ConfigDict, weights: str, set_up: Callable[..., None], steps: Callable[..., Any]
 ) -> ConfigDict:
     """Return baseline and segmentation loss, and the readers that judge them after ``steps``."""
     del config.phases["drawing"]
@@ -341,13 +345,15 @@ def _table(
     for name, mode in (("baseline", "off"), ("segmentation", "joint")):
         phase = ConfigDict(_drawing(config, kind, weights))
         set_up(phase)
+        phase.system.judged_by += ("style", "retrieval")
+        phase.frozen.update({name: f"{weights}:{row}" for name, row in _JUDGES.items()})
         phase.system.seg.mode = mode
         config.phases[name] = phase
         run.append(name)
         rows.append((name, name, ""))
         for reader in ("segmenter", "depth"):
             judge = ConfigDict(_reader(config, reader, weights, drawer=name))
-            judge.train.steps = steps
+            judge.train.steps = steps(judge)
             config.phases[f"{reader}_{name}"] = judge
             run.append(f"{reader}_{name}")
             rows.append((f"{name}, read by a new {reader}", f"{reader}_{name}", ""))
@@ -366,12 +372,6 @@ def _table(
     return config
 
 
-def _followed(section: ConfigDict) -> ConfigDict:
-    """Return a copy; what refers to other settings, or is open, does so in both."""
-    items = section.items(preserve_field_references=True)
-    return ConfigDict({k: _followed(v) if isinstance(v, ConfigDict) else v for k, v in items})
-
-
 def _read_before(config: ConfigDict, mode: str) -> ConfigDict:
     """Train the segmenter of the generators' phase in a phase before it, as ``mode`` says.
 
@@ -385,7 +385,7 @@ def _read_before(config: ConfigDict, mode: str) -> ConfigDict:
     drawer = "" if mode == "frozen_photo" else "baseline"
     if drawer:
         config.generator.blocks = config.generator.blocks or _BLOCKS
-        baseline = _followed(phase)
+        baseline = copied(phase)
         del baseline.system.seg["mode"]  # it would follow, too
         baseline.system.seg.mode = "off"
         config.phases[drawer] = baseline

@@ -39,7 +39,7 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from segsynth.config_files import preset_of
+from segsynth.config_files import follow, preset_of
 from segsynth.data import label_sets
 from segsynth.data.coarsen import STEADY, Coarsening
 
@@ -120,7 +120,7 @@ def _base(
     shared = {
         "classes": len(table.classes),
         "frame": config.get_ref("frame"),
-        "generator": _refs(config, "generator"),
+        "generator": follow(config.generator),
         "dtype": config.get_ref("dtype"),
         "ema": 0.999,
         "distances": {"network": "", "capacity": 1000, "bytes": "truncated"},
@@ -129,7 +129,7 @@ def _base(
     for task, damage in tasks.items():
         for row in rows:
             system = {**shared, "vgg": features, "task": damage}
-            system["restorer"] = _refs(config, "generator")
+            system["restorer"] = follow(config.generator)
             config.phases[f"{task}_{row}"] = _restoration(system, row, vgg, table)
     # A ConfigDict sorts its keys.
     config.run = ("synthesis", *(f"{task}_{row}" for task in tasks for row in rows))
@@ -141,11 +141,6 @@ def _judged(config: ConfigDict, network: str) -> ConfigDict:
     for phase in config.phases.values():
         phase.system.distances.network = network
     return config
-
-
-def _refs(config: ConfigDict, section: str) -> dict:
-    """Return a section that follows another one of the config."""
-    return {key: config[section].get_oneway_ref(key) for key in config[section]}
 
 
 def _optimizer(preset: str) -> dict:

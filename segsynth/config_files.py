@@ -58,6 +58,18 @@ def preset_of(name: str, presets: dict[str, Any]) -> Any:
     return presets[name or "demo"]
 
 
+def follow(section: Any) -> dict[str, Any]:
+    """Return a section of a ConfigDict whose values follow those of ``section``."""
+    return {key: section.get_oneway_ref(key) for key in section}
+
+
+def copied(section: Any) -> Any:
+    """Return a copy of a ConfigDict; what follows another value, or is open, does so in both."""
+    items = section.items(preserve_field_references=True)
+    kind = type(section)
+    return kind({key: copied(v) if isinstance(v, kind) else v for key, v in items})
+
+
 def _joined(overrides: Sequence[str]) -> list[str]:
     """Write ``--key value`` as ``--key=value``, the form that survives any order of parsing."""
     joined: list[str] = []

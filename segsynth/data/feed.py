@@ -43,6 +43,16 @@ class LabelReader(Reader, Protocol):
         ...
 
 
+@runtime_checkable
+class IgnoringReader(LabelReader, Protocol):
+    """A system that leaves out pixels of one number: those that nobody labelled."""
+
+    @property
+    def ignored_label(self) -> int:
+        """That number, which may be beyond the limit."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """The keys of a config's ``data`` section.
@@ -256,13 +266,24 @@ def _check_table(data: DataConfig, source: Source) -> None:
 
 
 def _check_labels(system: Reader, source: Source, name: str) -> None:
-    """Refuse a source whose numbers of classes go beyond those of the system."""
+    """Refuse a source whose numbers of classes go beyond those of the system, or whose pixels that
+    nobody labelled it would take for a class.
+    """
     label_set = getattr(source, "label_set", None)
-    if label_set is None or not isinstance(system, LabelReader):
+    reads = {"labels", "coarse"} & {*system.inputs, *system.targets}
+    if label_set is None or not reads or not isinstance(system, LabelReader):
         return
     published = getattr(source, "ids", "published") == "published"
-    highest = max(*label_set.ids, label_set.unlabelled) if published else NONE
-    if highest >= system.label_limit:
+    unlabelled = label_set.unlabelled if published else NONE
+    numbers = {*label_set.ids, unlabelled} if published else {len(label_set.trained) - 1, NONE}
+    if isinstance(system, IgnoringReader):
+        if unlabelled != system.ignored_label:
+            raise UserError(
+                f"label maps of {name} say {unlabelled} where nobody labelled, and the system "
+                f"leaves out {system.ignored_label}; set data.ids=train"
+            )
+        numbers -= {system.ignored_label}
+    if (highest := max(numbers)) >= system.label_limit:
         raise UserError(
             f"label maps of {name} hold numbers up to {highest}, and the system has the classes 0 "
             f"to {system.label_limit - 1}; set system.classes to {highest + 1}, or data.ids"

@@ -142,6 +142,16 @@ _TABLE = (
         doc="line drawing: 0 = ink, 255 = paper",
         cure="Choose a source of drawings, as 'drawings', 'bsds' or 'scenes'",
     ),
+    _spatial(
+        "colour_drawing",
+        3,
+        "uint8",
+        255,
+        resize="bicubic",
+        draw="rgb",
+        doc="drawing in colours: 255 in all channels = paper",
+        cure="Choose the source 'drawings' with its option colour=True",
+    ),
     # One number holds all parts of a pixel, as they overlap: a mouth lies on the skin.
     _spatial(
         "parts",

@@ -103,8 +103,8 @@ def read_depth(path: Picture) -> Float32[np.ndarray, "H W 1"]:
     return (read_labels(path) / largest).astype(np.float32)
 
 
-def read_drawing(path: Picture) -> UInt8[np.ndarray, "H W 1"]:
-    """Reads a drawing as grey, 0 = black; colour becomes luma, transparent parts become white.
+def read_drawing(path: Picture, *, colour: bool = False) -> UInt8[np.ndarray, "H W c"]:
+    """Reads a drawing as grey, 0 = black, or as RGB; transparent parts become white.
 
     Raises:
         UserError: as `read_image`.
@@ -113,7 +113,8 @@ def read_drawing(path: Picture) -> UInt8[np.ndarray, "H W 1"]:
     with opened(path) as picture:
         if _is_deep(picture):
             raise UserError(f"{path} has more than 8 bits a channel, expected 8. Convert it first.")
-        return np.array(_flat(_upright(picture), "white").convert("L"))[..., None]
+        flat = np.array(_flat(_upright(picture), "white").convert("RGB" if colour else "L"))
+        return flat if colour else flat[..., None]
 
 
 def picture_size(path: Picture) -> tuple[int, int]:

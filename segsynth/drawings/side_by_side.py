@@ -69,10 +69,11 @@ def diff_maps(
 
 
 def epoch_strip(
-    photo: UInt8[np.ndarray, "h w 3"], drawings: Mapping[str, UInt8[np.ndarray, "h w 1"]]
+    photo: UInt8[np.ndarray, "h w 3"], drawings: Mapping[str, UInt8[np.ndarray, "h w _"]]
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Lay a photograph and its drawings out in a row, each under its caption, in their order."""
-    columns = {"photo": photo, **{name: np.repeat(d, 3, -1) for name, d in drawings.items()}}
+    drawn = {name: np.broadcast_to(drawing, photo.shape) for name, drawing in drawings.items()}
+    columns = {"photo": photo, **drawn}
     return images.grid({name: picture[None] for name, picture in columns.items()})
 
 
@@ -104,9 +105,10 @@ def strip_of_run(
     photo, drawings = pictures.read_image(image), {}
     for step in tqdm(steps or kept, unit="checkpoint", disable=None):
         one = predict.load(run, phase=phase, step=step)
-        if one.system.outputs != ("drawing",):
+        made = one.system.outputs[0]
+        if made not in ("drawing", "colour_drawing"):
             raise UserError(f"phase {phase} of {run} makes no drawings; give another --phase")
-        drawings[f"step {step}"] = one(image=photo)["drawing"]
+        drawings[f"step {step}"] = one(image=photo)[made]
     output = pathlib.Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     pictures.write_png(output, epoch_strip(photo, drawings))

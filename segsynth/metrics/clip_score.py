@@ -30,6 +30,8 @@ FIVEK_SUBJECTS = {
     "animals": "animals",
     "abstract": "abstract shapes",
 }
+#: What captions begin with.
+PROMPT = "a line drawing of"
 #: The published temperature of CLIP.
 SCALE = 100.0
 #: What is computed, and prefixes of whose: the drawings themselves, then their controls.
@@ -37,7 +39,7 @@ COLUMNS = ("score", "top_1", "class_balanced")
 ROWS = ("", "photo/", "blank_page/", "shuffled_labels/", "majority_prior/")
 
 
-def captions(subjects: Mapping[str, str], kind: str = "a line drawing of") -> list[str]:
+def captions(subjects: Mapping[str, str], kind: str = PROMPT) -> list[str]:
     """Return a caption for each subject, in order; ``kind="a photo of"`` is the other usual one."""
     return [f"{kind} {words}" for words in subjects.values()]
 

@@ -72,6 +72,13 @@ _INK = 0.5
 _BLUR, _MARGIN, _SIDE = 8.0, 3.0, 256
 
 
+def luma(picture: Float[Array, "b h w c"]) -> Float[Array, "b h w 1"]:
+    """Grey of RGB (ITU-R BT.601); what has one channel stays."""
+    if picture.shape[-1] == 1:
+        return picture
+    return jnp.einsum("bhwc,c->bhw", picture, jnp.asarray((0.299, 0.587, 0.114)))[..., None]
+
+
 def ink(drawing: Float[Array, "b h w 1"]) -> Bool[Array, "b h w"]:
     """Whether a pixel is ink."""
     return drawing[..., 0] < _INK
@@ -190,7 +197,7 @@ def shading(
     density = jnp.einsum(
         "ih,bhw,jw->bij", rows, ink(drawing).astype(jnp.float32), columns, precision="highest"
     )
-    darkness = 1.0 - jnp.einsum("bhwc,c->bhw", photo, jnp.asarray((0.299, 0.587, 0.114)))
+    darkness = 1.0 - luma(photo)[..., 0]
     counts = jnp.ones(density.shape, bool)
     if labels is not None:
         counts = ~near(borders(labels, ignore).all, max(1.0, _MARGIN * scale))

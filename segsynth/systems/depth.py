@@ -62,16 +62,16 @@ class Depth:
         """Build from the keys of a config's ``system`` section.
 
         ``features``: `segsynth.pretrained.drawing_features.ShapeFeatures`. ``head``: ``width``,
-        ``blocks`` of `GeometryHead`. ``drawer``: ``width``, ``blocks`` of the generator whose
-        drawings are read; empty = photographs are.
+        ``blocks`` of `GeometryHead`. ``drawer``: ``width``, ``blocks``, ``channels`` of the
+        generator whose drawings are read; empty = photographs are.
         """
         kind = jnp.dtype(dtype)
 
         def geometry(*, width: int = 64, blocks: int = 9) -> GeometryHead:
             return GeometryHead(width, blocks, dtype=kind)
 
-        def generator(*, width: int = 64, blocks: int = 3) -> ResnetGenerator:
-            return ResnetGenerator(1, width, blocks, kind)
+        def generator(*, width: int = 64, blocks: int = 3, channels: int = 1) -> ResnetGenerator:
+            return ResnetGenerator(channels, width, blocks, kind)
 
         return cls(
             features=configure(ShapeFeatures, features or {}, "system.features"),

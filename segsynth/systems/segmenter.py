@@ -20,6 +20,7 @@ from jaxtyping import Float, UInt8
 
 from segsynth.engine.optimizers import adamw
 from segsynth.losses.labels import cross_entropy
+from segsynth.metrics import readability
 from segsynth.metrics.segmentation import Confusion, confusion_counts, scalars
 from segsynth.networks import any_side
 from segsynth.networks.resnet_generator import ResnetGenerator
@@ -29,8 +30,6 @@ from segsynth.system import CompiledPredict, FrozenSpec, TrainState
 from segsynth.types import Array, Batch, Frozen, HostBatch, PRNGKey, Scalars, Variables
 
 _IGNORE = 255
-#: Luma of ITU-R BT.601.
-_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,7 @@ class Segmenter:
     inputs = ("image",)
     targets = ("labels",)
     outputs = ("labels",)
+    ignored_label = _IGNORE
     pictures = ("image", "seen", "labels", "truth")
     on_host = False
 
@@ -64,13 +64,13 @@ class Segmenter:
         """Build from the keys of a config's ``system`` section.
 
         ``classes``: of the labels, 0 .. classes - 1; ``names`` of them, for a row of metrics each.
-        ``width``, ``levels``, ``norm``: `SegmentationUNet`. ``drawer``: ``width``, ``blocks`` of
-        the generator whose drawings are seen; empty = grey photographs are.
+        ``width``, ``levels``, ``norm``: `SegmentationUNet`. ``drawer``: ``width``, ``blocks`` and
+        ``channels`` of the generator whose drawings are seen, in grey; empty = photographs are.
         """
         kind = jnp.dtype(dtype)
 
-        def generator(*, width: int = 64, blocks: int = 3) -> ResnetGenerator:
-            return ResnetGenerator(1, width, blocks, kind)
+        def generator(*, width: int = 64, blocks: int = 3, channels: int = 1) -> ResnetGenerator:
+            return ResnetGenerator(channels, width, blocks, kind)
 
         return cls(
             network=SegmentationUNet(classes, width, levels, norm, kind),
@@ -78,6 +78,11 @@ class Segmenter:
             drawer=configure(generator, drawer, "system.drawer") if drawer else None,
             names=tuple(names),
         )
+
+    @property
+    def label_limit(self) -> int:
+        """Labels are 0 .. ``label_limit`` - 1, or `ignored_label`."""
+        return self.network.classes
 
     @property
     def frozen(self) -> Mapping[str, FrozenSpec]:
@@ -166,8 +171,8 @@ class Segmenter:
         """Return what is segmented, in [0, 1]: grey photographs or drawings of them."""
         photo = image.astype(jnp.float32) / 255
         if self.drawer is None:
-            return jnp.einsum("bhwc,c->bhw", photo, jnp.asarray(_LUMA))[..., None]
-        return any_side.drawn(self.drawer, frozen["drawer"], photo)
+            return readability.luma(photo)
+        return readability.luma(any_side.drawn(self.drawer, frozen["drawer"], photo))
 
     def _found(self, variables: Variables, seen: Float[Array, "b h w 1"]) -> Array:
         mine = {

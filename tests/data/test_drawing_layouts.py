@@ -204,6 +204,12 @@ def test_a_plain_folder_of_drawings(tmp_path):
     Image.fromarray(ink).save(root / "1.png")
     drawing = build("drawings", root, "all")[0]["drawing"]
     assert (drawing[:2] == 0).all() and (drawing[2:] == 255).all()
+    ink[:2, :, 0] = 200  # red on nothing
+    Image.fromarray(ink).save(root / "1.png")
+    coloured = build("drawings", root, "all", colour=True)
+    assert coloured.provides == ("colour_drawing", "name")
+    drawing = coloured[0]["colour_drawing"]
+    assert (drawing[:2] == (200, 0, 0)).all() and (drawing[2:] == 255).all()
     write(root / "more/1.png", 0)
     with pytest.raises(UserError, match=r"1\.png have one stem"):
         build("drawings", root, "all")

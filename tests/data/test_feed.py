@@ -149,3 +149,26 @@ def test_labels_beyond_the_classes_are_refused_before_training(limit, ids, messa
         return
     with pytest.raises(UserError, match=message):
         feed.check(given, Labeller(limit), Sources())
+
+
+class Ignorer(Labeller):
+    ignored_label = 255
+
+
+@pytest.mark.parametrize(
+    ("limit", "ids", "message"),
+    [
+        (35, "published", "say 0 where nobody labelled, and the system leaves out 255; set data"),
+        (18, "train", "hold numbers up to 18, and the system has the classes 0 to 17"),
+        (19, "train", ""),
+    ],
+)
+def test_what_nobody_labelled_must_be_what_the_system_leaves_out(limit, ids, message):
+    """Else it would be learned as a class."""
+    data = {"source": "streets", "frame": (32, 32), "length": 8, "eval_length": 8, "ids": ids}
+    given = {**settings(""), "data": data}
+    if not message:
+        feed.check(given, Ignorer(limit), Sources())
+        return
+    with pytest.raises(UserError, match=message):
+        feed.check(given, Ignorer(limit), Sources())

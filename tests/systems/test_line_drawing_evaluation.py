@@ -132,7 +132,7 @@ def test_a_clip_score_comes_with_its_controls():
             return jnp.eye(2)
 
     drawings = jnp.stack([jnp.zeros((4, 4, 1)), jnp.ones((4, 4, 1)), jnp.ones((4, 4, 1))])
-    photos = jnp.repeat(drawings, 3, axis=-1)
+    photos = jnp.stack([jnp.ones((4, 4, 3)), jnp.zeros((4, 4, 3)), jnp.ones((4, 4, 3))])
     metrics = evaluation.clip_values(
         Known(),
         None,
@@ -145,8 +145,10 @@ def test_a_clip_score_comes_with_its_controls():
     assert values["caption_score[standin]"] == pytest.approx(2 / 3, abs=1e-6)
     assert values["blank_page/caption_score[standin]"] == pytest.approx(1 / 3, abs=1e-6)
     assert values["majority_prior/caption_score[standin]"] == pytest.approx(2 / 3)
-    for row in ("photo", "shuffled_labels"):
-        assert np.isfinite(values[f"{row}/caption_score[standin]"])
+    # All photographs are of the other class.
+    assert values["photo/caption_score[standin]"] == pytest.approx(0, abs=1e-6)
+    # One drawing of three is dark, and two subjects are: 1/3 x 2/3 + 2/3 x 1/3.
+    assert values["shuffled_labels/caption_score[standin]"] == pytest.approx(4 / 9, abs=1e-6)
 
 
 def test_the_style_is_that_of_the_real_drawings():

@@ -77,9 +77,19 @@ def test_photographs_can_be_brought_back():
     assert values[-1] <= 0.5 * values[0]
 
 
-@pytest.mark.parametrize("name", ["geometry", "clip"])
-def test_depth_and_meaning_can_be_put_into_drawings(name):
-    values = train(name, steps=80, loss={**NOTHING, name: 1.0}, seg={"mode": "off"})
+@pytest.mark.parametrize(
+    ("name", "measured", "more"),
+    [
+        ("geometry", "geometry", {}),
+        # A head that does not learn cannot read better by itself; the entropy of the depth maps,
+        # which nothing can take away, is left out.
+        ("geometry", "geometry_excess", {"geometry": {"finetune": False}}),
+        ("clip", "clip", {}),
+    ],
+)
+def test_depth_and_meaning_can_be_put_into_drawings(name, measured, more):
+    settings = {"loss": {**NOTHING, name: 1.0}, "seg": {"mode": "off"}, **more}
+    values = train(measured, steps=80, **settings)
     assert values[-1] <= 0.8 * values[0]
 
 

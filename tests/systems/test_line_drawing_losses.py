@@ -68,12 +68,20 @@ def test_unlabelled_pixels_count_for_nothing():
     assert accuracy(jax.nn.one_hot(some, 3), some) == 1
 
 
-def test_the_weighted_sum_is_that_of_the_terms_with_a_weight():
-    weights = losses.Weights()
+def test_terms_with_a_weight_are_weighted_and_others_left_out():
     terms = {"adversarial": 2.0, "cycle": 3.0, "geometry": 5.0, "clip": 7.0, "other": 100.0}
-    assert weights.total({k: jnp.float32(v) for k, v in terms.items()}) == pytest.approx(
-        2 + 0.3 + 50 + 70
-    )
+    found = losses.Weights().weighted({k: jnp.float32(v) for k, v in terms.items()})
+    expected = {"adversarial": 2.0, "cycle": 0.3, "geometry": 50.0, "clip": 70.0}
+    assert {k: float(v) for k, v in found.items()} == pytest.approx(expected)
+
+
+def test_the_least_that_the_depth_loss_can_be():
+    depth = jnp.asarray([0.0, 1.0, 0.5, 0.2]).reshape(1, 2, 2, 1)
+    entropies = [0, 0, np.log(2), -0.2 * np.log(0.2) - 0.8 * np.log(0.8)]
+    floor = losses.geometry_floor(depth)
+    np.testing.assert_allclose(floor, np.mean(entropies), rtol=1e-6)
+    sure = jnp.asarray([-40.0, 40.0, 0.0, np.log(0.25)]).reshape(1, 2, 2, 1)
+    np.testing.assert_allclose(losses.geometry(sure, depth), floor, rtol=1e-6)
 
 
 def test_crops_are_at_the_same_place_of_both():

@@ -1,5 +1,6 @@
 """Label maps from grey photographs and from drawings."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from segsynth import systems
+from segsynth.networks.resnet_generator import ResnetGenerator
+from segsynth.networks.segmentation_unet import SegmentationUNet
 
 SIDE, COUNT, KEY = 16, 2, jax.random.key(0)
 TINY = {
@@ -104,6 +107,31 @@ def test_drawings_are_also_judged_in_black_and_white():
     drawing = system.drawer.apply(frozen["drawer"], given["image"].astype(jnp.float32) / 255)
     apart = np.abs(drawn["seen"][..., :1] - 255 * np.asarray(drawing))
     assert apart.max() <= 1
+
+
+def test_what_stands_in_greys_is_not_found_in_black_and_white():
+    """Drawings of the classes as greys, 0.6 and 0.9, which are both paper."""
+    labels = np.zeros((COUNT, SIDE, SIDE, 1), np.uint8)
+    labels[:, :, SIDE // 2 :] = 1
+
+    class Greys(ResnetGenerator):
+        def apply(self, variables, photo):
+            return 0.6 + 0.3 * (photo[..., :1] > 0.5)
+
+    class Reader(SegmentationUNet):
+        def apply(self, variables, seen):
+            return jax.nn.one_hot((seen[..., 0] > 0.75).astype(jnp.int32), 3)
+
+    system = build(drawn=True)
+    system = dataclasses.replace(system, drawer=Greys(1), network=Reader(3, 4, 1))
+    given = {"image": jnp.asarray(np.repeat(255 * labels, 3, -1)), "labels": jnp.asarray(labels)}
+    variables = {"params": {"segmenter": {}}, "model_state": {}}
+    valid = {**given, "valid": jnp.ones(COUNT)}
+    metrics, _ = system.eval_step(variables, {"drawer": {}}, valid, KEY)
+    values = {name: float(np.asarray(value)) for name, value in metrics.compute().items()}
+    # In black and white all of it is class 1, which half of it is.
+    assert values["mean_iou"] == pytest.approx(1.0)
+    assert values["binarised__mean_iou"] == pytest.approx(0.25)
 
 
 def test_group_norm_keeps_no_statistics():

@@ -10,7 +10,11 @@ from segsynth.data.layouts.readers import Drawing
 
 
 def drawings(
-    root: str | os.PathLike[str], split: str = "train", *, val_share: float = 0.1
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    val_share: float = 0.1,
+    colour: bool = False,
 ) -> Joined:
     """Opens the drawings of one split.
 
@@ -18,9 +22,11 @@ def drawings(
         root: the folder; its subfolders count too.
         split: "train", "val" or "all" (`segsynth.data.splits.choose`).
         val_share: share of validation drawings where no list says which.
+        colour: whether colours are kept.
 
     Returns:
-        A source of ``drawing`` (0 = ink; what is transparent is paper) and ``name``.
+        A source of ``drawing`` (0 = ink; what is transparent is paper), or with ``colour`` of
+        ``colour_drawing``, and ``name``.
 
     Raises:
         UserError: no drawing, no such split, two drawings of one stem, what `Joined` refuses.
@@ -32,4 +38,5 @@ def drawings(
     trees.check_found(found, f"{root} holds no drawings, expected *{', *'.join(pictures.SUFFIXES)}")
     chosen = splits.choose(root, list(found), split, val_share)
     trees.check_found(dict.fromkeys(chosen), f"{root} has no drawing in the split {split!r}")
-    return Joined({"drawing": {name: found[name] for name in chosen}}, {"drawing": Drawing()})
+    key = "colour_drawing" if colour else "drawing"
+    return Joined({key: {name: found[name] for name in chosen}}, {key: Drawing(colour=colour)})

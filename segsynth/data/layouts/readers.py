@@ -132,6 +132,7 @@ class Drawing(_OneFile):
 
     Attributes:
         half: "whole", or the "left" or "right" half of pictures that show two things side by side.
+        colour: whether its colours are kept, for ``colour_drawing``.
 
     Raises:
         UserError: an unknown ``half``.
@@ -139,6 +140,7 @@ class Drawing(_OneFile):
     """
 
     half: str = "whole"
+    colour: bool = False
 
     def __post_init__(self) -> None:
         if self.half not in ("whole", "left", "right"):
@@ -149,12 +151,12 @@ class Drawing(_OneFile):
         height, width = pictures.picture_size(entry)
         return height, width if self.half == "whole" else width // 2
 
-    def read(self, entry: pathlib.Path) -> UInt8[np.ndarray, "H W 1"]:
-        """Returns 0..255, 0 = ink (luma of ITU-R 601)."""
-        grey = pictures.read_drawing(entry)
-        middle = grey.shape[1] // 2
+    def read(self, entry: pathlib.Path) -> UInt8[np.ndarray, "H W c"]:
+        """Returns 0..255, 0 = ink; one channel (luma of ITU-R 601), or three with ``colour``."""
+        drawing = pictures.read_drawing(entry, colour=self.colour)
+        middle = drawing.shape[1] // 2
         parts = {"whole": slice(None), "left": slice(middle), "right": slice(-middle, None)}
-        return np.ascontiguousarray(grey[:, parts[self.half]])
+        return np.ascontiguousarray(drawing[:, parts[self.half]])
 
 
 @dataclasses.dataclass(frozen=True)

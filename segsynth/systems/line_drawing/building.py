@@ -1,6 +1,5 @@
 """From the sections of a config to networks and losses."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -34,14 +33,14 @@ def objective(settings: Section, judged_by: tuple[str, ...], dtype: str) -> Obje
     weights = configure(Weights, settings["loss"], "system.loss")
     seg = configure(Segmentation, settings["seg"], "system.seg")
     kind = jnp.dtype(dtype)
-    generator = functools.partial(_generator, settings["generator"], kind)
+    drawer, painter = _generators(settings["generator"], kind)
     judge = _judge(settings["discriminator"], kind)
     head, head_options = _head(settings.get("geometry", {}), kind)
     meaning, meaning_options = _meaning(settings.get("clip", {}))
     features = configure(ShapeFeatures, settings.get("features", {}), "system.features")
     networks = Networks(
-        drawer=generator(1),
-        painter=generator(3),
+        drawer=drawer,
+        painter=painter,
         judge=judge,
         geometry=head if weights.geometry else None,
         features=features if weights.geometry else None,
@@ -60,9 +59,15 @@ def _judge(settings: Section, dtype: Any) -> PatchDiscriminator:
     return configure(made, settings, "system.discriminator")
 
 
-def _generator(settings: Section, dtype: Any, channels: int) -> ResnetGenerator:
-    def made(*, width: int = 64, blocks: int = 3) -> ResnetGenerator:
-        return ResnetGenerator(channels, width, blocks, dtype)
+def _generators(settings: Section, dtype: Any) -> tuple[ResnetGenerator, ResnetGenerator]:
+    def made(
+        *, width: int = 64, blocks: int = 3, channels: int = 1
+    ) -> tuple[ResnetGenerator, ResnetGenerator]:
+        if channels not in (1, 3):
+            raise UserError(
+                f"system.generator.channels is {channels}; expected 1, grey drawings, or 3, RGB"
+            )
+        return tuple(ResnetGenerator(n, width, blocks, dtype) for n in (channels, 3))
 
     return configure(made, settings, "system.generator")
 

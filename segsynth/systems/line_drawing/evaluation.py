@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from segsynth.losses import adversarial
 from segsynth.metrics import readability
 from segsynth.metrics.clip_score import (
+    PROMPT,
     ControlledClipScore,
     caption_probabilities,
     captions,
@@ -52,7 +53,8 @@ def loss_values(
         compare = lambda x, y: losses.meaning(x, y, objective.meaning)  # noqa: E731
         found["loss__clip"] = each(compare, *features)
     if objective.seg.used:
-        logits, _ = objective.networks.segments(nets, objective.seg.settled(drawing), False)
+        seen = objective.seg.settled(readability.luma(drawing))
+        logits, _ = objective.networks.segments(nets, seen, False)
         known = (given.labels != IGNORE).any((1, 2))
         values = each(objective.seg.loss, logits, given.labels)
         found["loss__segmentation"] = jnp.where(known, values, jnp.nan)
@@ -70,23 +72,29 @@ def depth_values(
     logits, _ = objective.networks.depth(nets, drawing, False)
     compare = lambda x, y: losses.geometry(x, y, objective.geometry)  # noqa: E731
     found, truth = jax.nn.sigmoid(logits).mean(-1), given.depth[..., 0]
+    values = {"loss__geometry": each(compare, logits, given.depth)}
+    if objective.geometry == "bce":
+        floor = each(losses.geometry_floor, given.depth)
+        values["loss__geometry_excess"] = values["loss__geometry"] - floor
     return {
-        "loss__geometry": each(compare, logits, given.depth),
+        **values,
         "depth_error": readability.aligned_depth_error(found, truth),
         "depth_order": readability.depth_order(found, truth),
     }
 
 
 def drawing_values(
-    drawing: Float[Array, "b h w 1"],
+    drawing: Float[Array, "b h w c"],
     photo: Float[Array, "b h w 3"],
     labels: Int[Array, "b h w"] | None,
     things: Sequence[int] = (),
 ) -> dict[str, Float[Array, " b"]]:
-    """Return what a drawing shows by itself and against the label map, for each example.
+    """Return what the grey of a drawing shows by itself and against the label map, for each
+    example.
 
     A page without ink scores 0 instead of being left out. NaN where there is no border to find.
     """
+    drawing = readability.luma(drawing)
     found = {
         "ink_ratio": readability.ink_ratio(drawing),
         "mid_grey": readability.mid_grey(drawing),
@@ -110,6 +118,7 @@ def clip_values(
     pictures: tuple[Array, Array],
     subject: Int[Array, " b"],
     valid: Float[Array, " b"],
+    prompt: str = PROMPT,
 ) -> Metrics:
     """Return the CLIP score of drawings with all of its controls.
 
@@ -120,9 +129,10 @@ def clip_values(
         pictures: drawings and their photographs.
         subject: classes; others than those of ``subjects`` do not count.
         valid: whether an example counts.
+        prompt: what a caption begins with.
 
     """
-    words = encode.captions(variables, encode.tokens(captions(subjects)))
+    words = encode.captions(variables, encode.tokens(captions(subjects, prompt)))
     page = jnp.ones_like(pictures[0][:1])
     drawn, photo, blank = (
         caption_probabilities(encode(variables, x), words) for x in (*pictures, page)

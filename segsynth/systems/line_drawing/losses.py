@@ -10,6 +10,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import optax
+from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
 from segsynth.types import PRNGKey, Scalars
@@ -26,24 +27,24 @@ class Weights:
     """Weights of the losses of the generators' side. What has weight 0 is not computed, but for
     ``adversarial``, whose value is logged all the same.
 
-    The segmentation loss has its weight in `segmentation.Segmentation`. There is no identity loss:
-    a photograph has three channels, a drawing one.
+    The segmentation loss has its weight in `segmentation.Segmentation`. ``identity`` is for
+    drawings in colour: a generator must leave what its other side would make.
     """
 
     adversarial: float = 1.0
     cycle: float = 0.1
+    identity: float = 0.0
     geometry: float = 10.0
     clip: float = 10.0
 
-    def total(self, terms: Scalars) -> Float[Array, ""]:
-        """Weighted sum of those terms that have a weight here."""
+    def weighted(self, terms: Scalars) -> dict[str, Float[Array, ""]]:
+        """Return those terms that have a weight here, times that."""
         weights = dataclasses.asdict(self)
-        known = [weights[name] * term for name, term in terms.items() if name in weights]
-        return sum(known, start=jnp.zeros(()))
+        return {name: weights[name] * term for name, term in terms.items() if name in weights}
 
 
 def cycle(restored: Float[Array, "b h w c"], original: Float[Array, "b h w c"]) -> Float[Array, ""]:
-    """One direction of eq. 4."""
+    """One direction of eq. 4, and of the identity loss (Zhu et al., arXiv 1703.10593, 5.2)."""
     return jnp.abs(restored - original).mean()
 
 
@@ -59,6 +60,11 @@ def geometry(
     if kind == "l1":
         return jnp.abs(jax.nn.sigmoid(logits) - depth).mean()
     return optax.sigmoid_binary_cross_entropy(logits, depth).mean()
+
+
+def geometry_floor(depth: Float[Array, "b h w 1"]) -> Float[Array, ""]:
+    """The least that "bce" can be: the entropy of the depth maps, nats."""
+    return -(xlogy(depth, depth) + xlogy(1 - depth, 1 - depth)).mean()
 
 
 def meaning(

@@ -58,20 +58,30 @@ class Manner:
         return self
 
 
-def finished(drawing: UInt8[np.ndarray, "h w 1"], manner: Manner) -> dict[str, Any]:
-    """Return ``drawing`` as it is written, and ``svg`` where it is wanted.
+def finished(drawing: UInt8[np.ndarray, "h w c"], manner: Manner) -> dict[str, Any]:
+    """Return ``drawing`` as it is written, and ``svg`` where it is wanted, which is for grey ones.
 
-    As alpha channel, ``drawing`` is uint8 (h, w, 4): ink of one colour, as opaque as it is dark, so
-    that over paper of the other colour it is the drawing again.
+    As alpha channel, ``drawing`` is uint8 (h, w, 4): ink, black if the drawing is grey, as opaque
+    as it is far from paper, so that over paper it is the drawing again.
     """
-    levels = (np.arange(256) / 255) ** manner.ink
-    grey = np.rint(255 * levels).astype(np.uint8)[drawing]
-    ink, paper = ("white", "black") if manner.invert else ("black", "white")
-    answer: dict[str, Any] = {"drawing": 255 - grey if manner.invert else grey}
-    if manner.alpha:
-        colour = np.full_like(grey, 255 if manner.invert else 0)
-        answer["drawing"] = np.concatenate([colour, colour, colour, 255 - grey], axis=-1)
+    levels = np.rint(255 * (np.arange(256) / 255) ** manner.ink).astype(np.uint8)[drawing]
+    colour, opacity = _ink(levels) if manner.alpha else (levels, levels[..., :0])
+    colour = 255 - colour if manner.invert else colour
+    answer: dict[str, Any] = {"drawing": np.concatenate([colour, opacity], axis=-1)}
     if manner.svg:
-        lines = strokes(grey, shortest=manner.shortest)
-        answer["svg"] = svg(lines, grey.shape[:2], ink=ink, paper="" if manner.alpha else paper)
+        ink, paper = ("white", "black") if manner.invert else ("black", "white")
+        lines = strokes(levels, shortest=manner.shortest)
+        answer["svg"] = svg(lines, levels.shape[:2], ink=ink, paper="" if manner.alpha else paper)
     return answer
+
+
+def _ink(
+    drawing: UInt8[np.ndarray, "h w c"],
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 1"]]:
+    """Return colour and opacity of the ink that makes a drawing of white paper, as little of it as
+    will do.
+    """
+    paper = drawing.min(axis=-1, keepdims=True)
+    opacity = 255 - paper
+    colour = np.rint((drawing - paper) * 255.0 / np.maximum(opacity, 1)).astype(np.uint8)
+    return np.broadcast_to(colour, (*drawing.shape[:2], 3)), opacity

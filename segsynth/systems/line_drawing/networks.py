@@ -3,7 +3,7 @@
 ``drawer`` makes drawings from photographs (the papers' G_A) and ``painter`` photographs from
 drawings (G_B); ``photo_judge`` tells real photographs from painted ones (their D_A) and
 ``drawing_judge`` real drawings from made ones (D_B). ``geometry`` reads depth from ``features``,
-``segmenter`` labels from a drawing.
+``segmenter`` labels from the grey of a drawing.
 """
 
 import dataclasses
@@ -51,11 +51,20 @@ class Networks:
         key = jax.random.fold_in(key, zlib.crc32(name.encode()))
         return dict(self._module(name).init(key, self._example(name)))
 
-    def draw(self, nets: Variables, photo: Float[Array, "b h w 3"]) -> Float[Array, "b _ _ 1"]:
+    @property
+    def drawings(self) -> str:
+        """The key of drawings in batches and answers."""
+        return "drawing" if self.drawer.out_channels == 1 else "colour_drawing"
+
+    def shown(self) -> dict[str, int]:
+        """Return the channels of what each discriminator is shown."""
+        return dict(zip(JUDGES, (3, self.drawer.out_channels), strict=True))
+
+    def draw(self, nets: Variables, photo: Float[Array, "b h w 3"]) -> Float[Array, "b _ _ c"]:
         """Return drawings of photographs; sides are rounded up to multiples of 4."""
         return self.drawer.apply(nets["drawer"], photo)
 
-    def paint(self, nets: Variables, drawing: Float[Array, "b h w 1"]) -> Float[Array, "b _ _ 3"]:
+    def paint(self, nets: Variables, drawing: Float[Array, "b h w c"]) -> Float[Array, "b _ _ 3"]:
         """Return photographs of drawings."""
         return self.painter.apply(nets["painter"], drawing)
 
@@ -66,7 +75,7 @@ class Networks:
         return self.judge.apply(nets[name], pictures)[-1]
 
     def depth(
-        self, nets: Variables, drawing: Float[Array, "b h w 1"], train: bool
+        self, nets: Variables, drawing: Float[Array, "b h w _"], train: bool
     ) -> tuple[Float[Array, "b h w c"], Any]:
         """Return logits of depth, and the head's statistics after, if it is trained."""
         features = self.features(nets["features"], drawing)
@@ -88,8 +97,9 @@ class Networks:
             variables = jax.eval_shape(self.features.init, jax.random.key(0))
             shape = jax.eval_shape(self.features, variables, picture).shape
             return jnp.zeros((1, _CELLS, _CELLS, shape[-1]))
-        channels = 3 if name in ("drawer", "photo_judge") else 1
-        return jnp.zeros((1, _SIDE, _SIDE, channels))
+        of_drawing = self.drawer.out_channels
+        channels = {"drawer": 3, "painter": of_drawing, "segmenter": 1, **self.shown()}
+        return jnp.zeros((1, _SIDE, _SIDE, channels[name]))
 
 
 def _applied(module: Any, variables: Any, x: Array, train: bool) -> tuple[Array, Any]:

@@ -22,14 +22,15 @@ class Examples(NamedTuple):
     """A batch in the networks' units: pictures in [0, 1]; what the losses do not read is None."""
 
     photo: Float[Array, "b h w 3"]
-    drawing: Float[Array, "b h w 1"]
+    drawing: Float[Array, "b h w c"]
     depth: Float[Array, "b h w 1"] | None
     labels: Int[Array, "b h w"] | None
 
     @classmethod
     def of(cls, batch: Batch) -> "Examples":
         """Convert bytes."""
-        photo, drawing = (batch[name].astype(jnp.float32) / 255 for name in ("image", "drawing"))
+        drawings = batch["drawing"] if "drawing" in batch else batch["colour_drawing"]
+        photo, drawing = (x.astype(jnp.float32) / 255 for x in (batch["image"], drawings))
         labels = batch["labels"][..., 0].astype(jnp.int32) if "labels" in batch else None
         return cls(photo, drawing, batch.get("depth"), labels)
 
@@ -37,7 +38,7 @@ class Examples(NamedTuple):
 class Played(NamedTuple):
     """What the generators' side leaves: pictures before its update, losses, statistics."""
 
-    drawing: Float[Array, "b h w 1"]
+    drawing: Float[Array, "b h w c"]
     photo: Float[Array, "b h w 3"]
     scalars: Scalars
     moved: Mapping[str, Any]
@@ -77,23 +78,32 @@ class Objective:
         if self.weights.cycle:
             back = losses.cycle(self.networks.draw(nets, photo), given.drawing)
             terms["cycle"] = losses.cycle(restored, given.photo) + back
+        if self.weights.identity:
+            left = losses.cycle(self.networks.draw(nets, given.drawing), given.drawing)
+            kept = losses.cycle(self.networks.paint(nets, given.photo), given.photo)
+            terms["identity"] = left + kept
         moved: dict[str, Any] = {}
         if self.weights.geometry:
             logits, moved["geometry"] = self.networks.depth(nets, drawing, self.finetune)
             terms["geometry"] = losses.geometry(logits, given.depth, self.geometry)
+            if self.geometry == "bce":
+                terms["geometry_excess"] = terms["geometry"] - losses.geometry_floor(given.depth)
         if self.weights.clip:
             terms["clip"] = self.compared(nets, drawing, given.photo, key)
-        total, scalars = self.weights.total(terms), dict(terms)
+        scalars, weighted = dict(terms), self.weights.weighted(terms)
         if self.seg.used:
             # A key of its own: what the others draw is the same with and without a segmenter.
-            seen = self.seg.guarded(drawing, jax.random.fold_in(key, 1))
+            grey = readability.luma(drawing)
+            seen = self.seg.guarded(grey, jax.random.fold_in(key, 1))
             logits, moved["segmenter"] = self.networks.segments(nets, seen, self.seg.trained)
             scalars["segmentation"] = self.seg.loss(logits, given.labels)
             scalars["segmenter_accuracy"] = accuracy(logits, given.labels)
-            total = total + self.seg.weight_at(step) * scalars["segmentation"]
+            weighted["segmentation"] = self.seg.weight_at(step) * scalars["segmentation"]
+        total = sum(weighted.values(), start=jnp.zeros(()))
         scalars |= {
-            "ink_ratio": readability.ink_ratio(drawing).mean(),
-            "ink_ratio_real": readability.ink_ratio(given.drawing).mean(),
+            **{f"weighted_{name}": term for name, term in weighted.items()},
+            "ink_ratio": readability.ink_ratio(readability.luma(drawing)).mean(),
+            "ink_ratio_real": readability.ink_ratio(readability.luma(given.drawing)).mean(),
             # Painted photographs that turn grey foretell a collapse.
             "chroma": photo.std(axis=-1).mean(),
         }
@@ -114,7 +124,7 @@ class Objective:
         return total, scalars
 
     def adversarial(
-        self, nets: Variables, photo: Float[Array, "b h w 3"], drawing: Float[Array, "b h w 1"]
+        self, nets: Variables, photo: Float[Array, "b h w 3"], drawing: Float[Array, "b h w c"]
     ) -> Float[Array, ""]:
         """Eq. 1: both discriminators are to take what is made for real."""
         answers = (
@@ -126,7 +136,7 @@ class Objective:
     def compared(
         self,
         nets: Variables,
-        drawing: Float[Array, "b h w 1"],
+        drawing: Float[Array, "b h w c"],
         photo: Float[Array, "b h w 3"],
         key: PRNGKey,
     ) -> Float[Array, ""]:
@@ -145,7 +155,7 @@ class Objective:
         return found
 
     def _painted(
-        self, nets: Variables, made: Float[Array, "b h w 1"], real: Float[Array, "b h w 1"]
+        self, nets: Variables, made: Float[Array, "b h w c"], real: Float[Array, "b h w c"]
     ) -> tuple[Float[Array, "b h w 3"] | None, Float[Array, "b h w 3"]]:
         """Return the photographs painted from made drawings, if they are compared, and from real
         ones.

@@ -16,6 +16,7 @@ from segsynth.networks.resnet_generator import ResnetGenerator
 from segsynth.system import CompiledPredict, FrozenSpec
 from segsynth.systems.line_drawing import any_size, evaluation
 from segsynth.systems.line_drawing.manner import Manner
+from segsynth.systems.line_drawing.segmentation import IGNORE
 from segsynth.types import Array, Batch, Frozen, HostBatch, PRNGKey, Variables
 
 _SIDE = 64
@@ -32,6 +33,7 @@ class PublishedDrawing:
 
     inputs = ("image",)
     outputs = ("drawing",)
+    label_limit = ignored_label = IGNORE
     pictures = ("photo", "drawing")
     on_host = False
 

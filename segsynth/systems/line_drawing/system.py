@@ -6,7 +6,8 @@ Isola, CVPR 2022) and let a U-Net find its label map, which is what Choi and Lee
 ``seg.mode`` "off" it is their baseline: the same networks from the same numbers, the U-Net and the
 labels gone.
 
-Batches hold ``image`` uint8 (b, h, w, 3) and, of other pictures, ``drawing`` uint8 (b, h, w, 1);
+Batches hold ``image`` uint8 (b, h, w, 3) and, of other pictures, ``drawing`` uint8 (b, h, w, 1),
+or ``colour_drawing`` uint8 (b, h, w, 3) if ``generator.channels`` is 3;
 ``depth`` float32 (b, h, w, 1), 1 = nearest, if it is compared; ``labels`` uint8 (b, h, w, 1), 255 =
 unlabelled, if there is a segmenter. h and w are multiples of 4. Inside, pictures are in [0, 1].
 """
@@ -24,24 +25,22 @@ from jaxtyping import Float, UInt8
 from segsynth.engine.optimizers import update_ema
 from segsynth.errors import UserError
 from segsynth.metrics.accumulators import finite_means
-from segsynth.metrics.clip_score import FIVEK_SUBJECTS
+from segsynth.metrics.clip_score import FIVEK_SUBJECTS, PROMPT
 from segsynth.networks.any_side import drawn
 from segsynth.pretrained.drawing_features import Retriever
 from segsynth.pretrained.set_features import SetFeatures
-from segsynth.settings import configure, merge
+from segsynth.settings import configure
 from segsynth.system import CompiledPredict, FrozenSpec, TrainState
 from segsynth.systems.line_drawing import any_size, building, evaluation, pool
 from segsynth.systems.line_drawing.manner import Manner
 from segsynth.systems.line_drawing.networks import JUDGES, Networks
 from segsynth.systems.line_drawing.objective import Examples, Objective, Played
 from segsynth.systems.line_drawing.optimizers import adams
-from segsynth.systems.line_drawing.presets import PRESETS, Preset, given
-from segsynth.systems.line_drawing.segmentation import WARM_RATE
+from segsynth.systems.line_drawing.presets import Preset, resolved
+from segsynth.systems.line_drawing.segmentation import IGNORE, WARM_RATE
 from segsynth.types import Array, Batch, Frozen, HostBatch, PRNGKey, Scalars, Variables
 
 _JUDGED_BY = ("labels", "subject", "style", "retrieval")
-#: Channels of what each discriminator is shown.
-_CHANNELS = dict(zip(JUDGES, (3, 1), strict=True))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,13 +55,14 @@ class LineDrawing:
     ema: float = 0.0
     judged_by: tuple[str, ...] = ()
     subjects: tuple[tuple[str, str], ...] = ()
+    prompt: str = PROMPT
     things: tuple[int, ...] = ()
     style: SetFeatures | None = None
     retriever: Retriever | None = None
     manner: Manner = Manner()
 
     inputs = ("image",)
-    outputs = ("drawing",)
+    ignored_label = IGNORE
     on_host = False
 
     @classmethod
@@ -83,6 +83,7 @@ class LineDrawing:
         ema: float = 0.0,
         judged_by: tuple[str, ...] = (),
         subjects: tuple[str, ...] | None = None,
+        prompt: str = PROMPT,
         things: tuple[int, ...] = (),
         style: Mapping[str, Any] | None = None,
         retrieval: Mapping[str, Any] | None = None,
@@ -91,7 +92,8 @@ class LineDrawing:
         """Build from the keys of a config's ``system`` section.
 
         ``preset``: the method (`presets.PRESETS`); what is None keeps its value. ``side``: of
-        training pictures, which a pool must know. ``generator``: ``width``, ``blocks``;
+        training pictures, which a pool must know. ``generator``: ``width``, ``blocks``,
+        ``channels``, 1 or 3 for drawings in colour, whose grey is segmented;
         ``discriminator``: ``width``, ``layers``; ``features``: ``network``, ``side``
         (`segsynth.pretrained.drawing_features.ShapeFeatures`); ``geometry``: ``width``, ``blocks``
         of the depth head, ``finetune`` and ``loss``; ``clip``: ``network``, ``resize``, ``loss``,
@@ -102,15 +104,14 @@ class LineDrawing:
         "style", a kernel distance from the real drawings, and "retrieval", whether photographs are
         found by their drawings.
         ``subjects``: words for the classes of ``subject`` in captions; MIT-Adobe FiveK's if None.
+        ``prompt``: what these begin with, "a photo of" for another reading of the CLIP score.
         ``things``: classes of ``labels`` that are objects, to tell kinds of borders. ``style``:
         ``network`` of that distance and ``capacity``, the most examples of an evaluation;
         ``retrieval``: the same of `segsynth.pretrained.drawing_features.Retriever`.
         """
         sections = {"generator": generator, "discriminator": discriminator, "features": features}
         sections |= {"geometry": geometry, "clip": clip, "loss": loss, "seg": seg, "pool": pool}
-        if preset not in PRESETS:
-            raise UserError(f"system.preset is {preset!r}; expected one of {', '.join(PRESETS)}")
-        settings = merge(PRESETS[preset], given(sections))
+        settings = resolved(preset, sections)
         if unknown := set(judged_by) - set(_JUDGED_BY):
             raise UserError(
                 f"system.judged_by has {min(unknown)!r}; expected of {', '.join(_JUDGED_BY)}"
@@ -130,6 +131,7 @@ class LineDrawing:
             ema=ema,
             judged_by=tuple(judged_by),
             subjects=tuple(words),
+            prompt=prompt,
             things=tuple(things),
             style=building.style(style or {}) if "style" in judged_by else None,
             retriever=building.retriever(retrieval or {}) if "retrieval" in judged_by else None,
@@ -141,11 +143,21 @@ class LineDrawing:
         return self.objective.networks
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Drawings."""
+        return (self.networks.drawings,)
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """Drawings, and what is known of the photograph."""
         depth = ("depth",) if self.objective.weights.geometry else ()
         labels = ("labels",) if self.objective.seg.used or "labels" in self.judged_by else ()
-        return ("drawing", *depth, *labels, *(n for n in self.judged_by if n == "subject"))
+        return (*self.outputs, *depth, *labels, *(n for n in self.judged_by if n == "subject"))
+
+    @property
+    def label_limit(self) -> int:
+        """Labels are 0 .. ``label_limit`` - 1, or `ignored_label`; borders are told from any."""
+        return self.objective.seg.classes if self.objective.seg.used else IGNORE
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -164,7 +176,14 @@ class LineDrawing:
         return ("svg",) if self.manner.svg else ()
 
     def adjusted(self, options: Manner) -> "LineDrawing":
-        """Return the system with other options."""
+        """Return the system with other options.
+
+        Raises:
+            UserError: what `Manner.checked` says; strokes of drawings in colour.
+
+        """
+        if options.svg and self.networks.drawer.out_channels != 1:
+            raise UserError("svg draws lines of one colour, these drawings have more; leave it out")
         return dataclasses.replace(self, manner=options.checked())
 
     @property
@@ -207,7 +226,7 @@ class LineDrawing:
         if self.pool:
             model_state["pools"] = {
                 name: pool.Pool.empty(self.pool, self.side, self.side, channels)
-                for name, channels in _CHANNELS.items()
+                for name, channels in self.networks.shown().items()
             }
         return TrainState.create(
             params=params,
@@ -263,10 +282,12 @@ class LineDrawing:
     def predict(
         self, variables: Variables, frozen: Frozen, inputs: Batch, key: PRNGKey
     ) -> dict[str, Array]:
-        """Return ``drawing`` uint8 (b, h, w, 1), 255 = paper. ``key`` decides nothing."""
+        """Return ``drawing`` uint8 (b, h, w, 1) or ``colour_drawing`` (b, h, w, 3), 255 = paper.
+        ``key`` decides nothing.
+        """
         photo = inputs["image"].astype(jnp.float32) / 255
         drawer = self._nets(variables, frozen)["drawer"]
-        return {"drawing": to_bytes(drawn(self.networks.drawer, drawer, photo))}
+        return {self.networks.drawings: to_bytes(drawn(self.networks.drawer, drawer, photo))}
 
     def eval_step(
         self, variables: Variables, frozen: Frozen, batch: Batch, key: PRNGKey
@@ -294,6 +315,7 @@ class LineDrawing:
                 (drawing, examples.photo),
                 batch["subject"],
                 valid,
+                self.prompt,
             )
         if self.style is not None:
             pair = (examples.drawing, drawing)
@@ -302,7 +324,7 @@ class LineDrawing:
             pair = (drawing, examples.photo)
             scores |= evaluation.retrieval_values(self.retriever, frozen["retrieval"], pair, valid)
         shown = {"photo": batch["image"], "restored": to_bytes(restored)}
-        shown["drawing"] = jnp.repeat(to_bytes(drawing), 3, axis=-1)
+        shown["drawing"] = jnp.broadcast_to(to_bytes(drawing), batch["image"].shape)
         if examples.labels is not None:
             shown["labels"] = examples.labels[..., None]
         return clu.metrics.Collection.create_collection(**scores), shown
@@ -315,7 +337,8 @@ class LineDrawing:
         self, predict: CompiledPredict, inputs: Mapping[str, Any], key: PRNGKey
     ) -> dict[str, Any]:
         """Draw one photograph of any size (`any_size`)."""
-        return any_size.synthesize(predict, self.networks.drawer, inputs, self.manner)
+        answer = any_size.synthesize(predict, self.networks.drawer, inputs, self.manner)
+        return {self.networks.drawings: answer.pop("drawing"), **answer}
 
     def survey(self, predict: CompiledPredict, examples: Iterable[HostBatch]) -> Mapping[str, Any]:
         """Return the statistics of a film."""

@@ -162,12 +162,12 @@ def draw(
     image: UInt8[np.ndarray, "h w 3"],
     parts: Sequence[Tile],
     moments: Moments,
-) -> Float[np.ndarray, "h w 1"]:
+) -> Float[np.ndarray, "h w c"]:
     """Draw a picture part by part with the statistics of the whole, in [0, 1].
 
     With `exact_moments` the difference from a drawing of the whole is rounding, about 1e-6.
     """
-    drawing = np.zeros((*image.shape[:2], 1), np.float32)
+    drawing = np.zeros((*image.shape[:2], generator.out_channels), np.float32)
     for part in parts:
         drawn = run(Pass(generator), {"image": image[part.window][None], "moments": moments})
         drawing[part.core] = np.asarray(drawn["drawing"])[0][part.inside()]
