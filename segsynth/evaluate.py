@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 
 from segsynth import systems
 from segsynth.data import feed, pictures, sources
-from segsynth.engine import images, references, sharding
+from segsynth.engine import images, provenance, references, sharding
 from segsynth.engine.run import Run, plain, write_json
 from segsynth.engine.tables import report
 from segsynth.errors import UserError
@@ -216,6 +216,8 @@ def _judge(system, settings, weights, plan, *, seed, record, folder) -> dict[str
         "n": feed.evaluation_size(settings, opened),
         "data": {key: settings["data"].get(key, "") for key in ("source", "root", "resolution")}
         | {"split": settings["eval"]["split"]},
+        "seed": seed,
+        **provenance.provenance(settings),
         "metrics": metrics,
     }
     folder = pathlib.Path(folder).absolute()

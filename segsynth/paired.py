@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from segsynth import systems
 from segsynth.data import feed
-from segsynth.engine import references, sharding
+from segsynth.engine import provenance, references, sharding
 from segsynth.engine.run import Run, write_json
 from segsynth.errors import UserError
 from segsynth.evaluate import evaluation_key
@@ -103,7 +103,8 @@ def compare(
     folder = pathlib.Path(output or opened.path / "eval").absolute()
     wholes = {phase: result.whole for phase, result in found.items()}
     rows = [x._asdict() | {name: getattr(x, name)._asdict() for name in _INTERVALS} for x in judged]
-    write_json(folder / "paired.json", {"measures": rows, **wholes})
+    made_with = {"seed": opened.config["seed"], **provenance.provenance(opened.config)}
+    write_json(folder / "paired.json", {"measures": rows, **made_with, **wholes})
     (folder / "paired.md").write_text(text, encoding="utf-8")
     log.info("%s\nwrote %s", text, folder / "paired.md")
     return judged

@@ -7,21 +7,15 @@ host that needs it, and the others wait for it.
 """
 
 import dataclasses
-import hashlib
-import importlib.metadata
-import json
 import logging
 import os
 import pathlib
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-
-import segsynth
 from segsynth import attempts
+from segsynth.engine import provenance
 from segsynth.engine.run import Run, plain, read_json, write_json
 from segsynth.errors import UserError
 from segsynth.evaluate import evaluate_config
@@ -30,7 +24,6 @@ from segsynth.paper_tables import PaperTable
 
 log = logging.getLogger(__name__)
 
-_PACKAGES = ("jax", "flax", "optax", "numpy")
 #: Seconds between two looks at what another host is training.
 _PAUSE = 5.0
 #: Variables that number processes: JAX's own, and those that srun, mpirun of Open MPI and of MPICH
@@ -237,7 +230,8 @@ def _write(report, table: PaperTable, settings, measured, runs, command, more=()
         *_samples(report.parent, runs[0]),
     ]
     report.parent.mkdir(parents=True, exist_ok=True)
-    write_json(report.with_suffix(".json"), {"config": settings, "measured": measured})
+    made_with = provenance.provenance(settings)
+    write_json(report.with_suffix(".json"), {"config": settings, **made_with, "measured": measured})
     part = report.with_name(".report.md.part")
     part.write_text("\n".join(lines) + "\n", encoding="utf-8")
     part.replace(report)
@@ -264,28 +258,12 @@ def _remarks(table: PaperTable, settings, runs: Sequence[pathlib.Path], seeds: i
             f"{', '.join(standins)}"
         )
     remarks.append("all that was measured, by seed and row: [report.json](report.json)")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
     remarks.append(
-        f"config sha256 {_sha256(settings)[:12]}, segsynth {segsynth.__version__}, Python "
-        f"{platform.python_version()}, {versions}, {jax.device_count()} "
-        f"{jax.devices()[0].device_kind} device(s)"
+        f"config sha256 {provenance.config_sha256(settings)[:12]}, {versions}, "
+        f"{provenance.devices()} device(s)"
     )
     return remarks
-
-
-def _sha256(settings: Mapping[str, Any]) -> str:
-    """Digest of what is computed: not of where the data and the workdir lie."""
-    told = {key: value for key, value in settings.items() if key not in ("data_root", "run")}
-    told = {"data": {}, **_without_roots(told)}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def _without_roots(section: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_roots(value) if isinstance(value, Mapping) else value
-        for key, value in section.items()
-        if key != "root"
-    }
 
 
 def _data(settings: Mapping[str, Any], unit: str) -> Mapping[str, Any]:

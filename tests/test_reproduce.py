@@ -196,14 +196,6 @@ def test_hosts_share_rows_and_the_first_one_reports(tmp_path, monkeypatch):
     assert json.loads(report.with_suffix(".json").read_text())["measured"]
 
 
-def test_the_digest_of_a_config_is_not_of_places():
-    def digest(root, **more):
-        data = {"root": root, "unpaired": {"root": root}, **more}
-        return reproduce._sha256({"data_root": root, "phases": {"a": {"data": data}}})
-
-    assert digest("/here") == digest("/there") != digest("/here", source="streets")
-
-
 def waited_in_vain(seconds):
     raise TimeoutError
 

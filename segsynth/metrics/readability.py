@@ -26,6 +26,7 @@ HIGHER = (
     *("edge_f1", "edge_precision", "edge_recall"),
     *(f"edge_recall_{kind}" for kind in ("stuff_stuff", "thing_stuff", "thing_thing")),
     *("shading", "mean_iou", "binarised/mean_iou", "order", "clip_score"),
+    *("clip_cosine", "photo_cosine[standin]"),
 )
 LOWER = ("mid_grey", "aligned_error")
 #: Beside whose CLIP score that of drawings stands: it means nothing by itself.
