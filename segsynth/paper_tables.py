@@ -26,6 +26,9 @@ from segsynth.errors import UserError
 from segsynth.papers.figures import figures
 from segsynth.settings import configure, unknown
 
+#: Between our figures and the paper's where they measure different things.
+_UNLIKE = "What the paper measured, and nothing above measures:"
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -117,8 +120,8 @@ class PaperTable:
     def markdown(self, measured: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
         """Lay the table out, the paper's figures beside ours.
 
-        Where none of our columns measures what one of the paper's does, the paper's table stands
-        apart, and ours has a line for each measure.
+        Where none of our columns measures what one of the paper's does, ours has a line for each
+        measure, and the paper's table follows with a sentence that says so.
 
         Args:
             measured: for each seed, unit -> metric -> value. With several seeds a cell holds the
@@ -127,8 +130,8 @@ class PaperTable:
         """
         theirs = [name for name in self.printed if self._is_printed(name)]
         if not any(column.paper for column in self.columns):
-            tables = (self._of_paper(theirs), self._by_measure(measured))
-            return "\n\n".join(table for table in tables if table)
+            tables = (self._by_measure(measured), _UNLIKE, self._of_paper(theirs))
+            return "\n\n".join(tables if theirs else tables[:1])
         head = ["", *(f"{name} (paper)" for name in theirs), *(c.ours for c in self.columns)]
         lines = _head(head)
         for row in self.rows:
@@ -144,7 +147,7 @@ class PaperTable:
             for row, found in figures.items()
             if set(found) != {None}
         ]
-        return "\n".join([*_head(["the paper's", *names]), *lines]) if names else ""
+        return "\n".join([*_head(["the paper's", *names]), *lines])
 
     def _by_measure(self, measured: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
         lines = _head(["ours", *(row.title for row in self.rows)])
