@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 
 from segsynth import systems
 from segsynth.data import feed, pictures
-from segsynth.engine import images, model_card, references, sharding, writers
+from segsynth.engine import images, model_card, provenance, references, sharding, writers
 from segsynth.engine.checkpoints import Checkpoints
 from segsynth.engine.progress import Meter, Progress
 from segsynth.engine.run import Run, plain, write_json
@@ -179,7 +179,9 @@ class _Phase:
         record = {"step": self.total, "n": judged, "metrics": metrics}
         if jax.process_index() == 0:
             self._export(state)
-            write_json(self.run.path / "eval" / f"{self.name}.json", {"phase": self.name, **record})
+            made_with = provenance.provenance(self.settings)
+            told = {"phase": self.name, "seed": self.run.config["seed"], **made_with, **record}
+            write_json(self.run.path / "eval" / f"{self.name}.json", told)
             self.run.directory(self.name).finish(record)
         return record
 

@@ -348,7 +348,7 @@ def test_a_pool_is_part_of_the_state():
     [
         ({"preset": "other"}, "system.preset is 'other'"),
         ({"judged_by": ["mask"]}, "system.judged_by has 'mask'"),
-        ({"loss": {"identity": 5.0}}, "system.loss has no 'identity'"),
+        ({"loss": {"style": 5.0}}, "system.loss has no 'style'"),
         ({"seg": {"mode": "on"}}, "system.seg.mode is 'on'"),
         ({"optimizer": {"rate": 1.0}}, "system.optimizer has no 'rate'"),
     ],
