@@ -64,8 +64,6 @@ _BLOCKS = 3
 #: Photographs of an epoch, as the baseline's code caps a folder.
 _EPOCH_PHOTOS, _EPOCHS, _RATE = 10_000, 100, {"constant": 50, "decay": 50}
 _LOSSES = ("adversarial", "cycle", "identity", "geometry", "clip")
-#: Guards of the segmentation loss.
-_GUARDS = {"noise": 0.0, "binarised": False, "gradient": 1.0, "warmup": 0}
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -115,14 +113,10 @@ def _base(weights: str) -> ConfigDict:
     return config
 
 
-def _optimizer(lr: float) -> dict:
-    return {"lr": lr, "warmup": 100, "weight_decay": 0.0, "clip": 1.0, "decay_steps": 0}
-
-
 def _reader(config: ConfigDict, name: str, weights: str, drawer: str = "") -> dict:
     """Return a phase of depth or segmenter, which read photographs or a phase's drawings."""
-    system = {"name": name, "optimizer": _optimizer(1e-3), "dtype": "float32"}
-    frozen = {}
+    adamw = {"lr": 1e-3, "warmup": 100, "weight_decay": 0.0, "clip": 1.0, "decay_steps": 0}
+    system, frozen = {"name": name, "optimizer": adamw, "dtype": "float32"}, {}
     if name == "depth":
         system |= {"features": follow(config.features), "head": follow(config.head)}
         frozen["features"] = f"{weights}:{_READERS['features']}"
@@ -137,6 +131,7 @@ def _reader(config: ConfigDict, name: str, weights: str, drawer: str = "") -> di
 def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
     """Return the phase of the generators; what is left open is for ``preset`` to say."""
     unet = follow(config.unet)
+    guards = {"noise": 0.0, "binarised": False, "gradient": 1.0, "warmup": 0}
     system = {
         "name": "line_drawing",
         "preset": "paper",
@@ -148,7 +143,7 @@ def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
         "clip": {"network": kind, "resize": "bicubic", "loss": "mse", "patches": 1},
         "loss": {name: placeholder(float) for name in _LOSSES},
         "things": unet.pop("things"),
-        "seg": {"mode": placeholder(str), "weight": placeholder(float), **unet, **_GUARDS},
+        "seg": {"mode": placeholder(str), "weight": placeholder(float), **unet, **guards},
         "pool": placeholder(int),
         "optimizer": {"lr": 2e-4, "epoch": 0, **_RATE, "helpers_decay": False, "clip": 0.0},
         "ema": 0.0,
@@ -301,13 +296,11 @@ def _epochs(phase: ConfigDict, count: int) -> FieldReference:
 def _lengthen(config: ConfigDict, phase: ConfigDict, drawings: str) -> None:
     """Set the generators' phase up for all epochs on those drawings."""
     phase.data.unpaired = _drawings(config, drawings)
-    phase.system.optimizer.epoch = _epochs(phase, 1)
-    phase.train.steps = _epochs(phase, _EPOCHS)
+    phase.system.optimizer.epoch, phase.train.steps = _epochs(phase, 1), _epochs(phase, _EPOCHS)
 
 
 def _table_of_scenes() -> ConfigDict:
-    set_up = lambda phase: _shorten(phase, _DEMO_STEPS)  # noqa: E731
-    return _table(_demo(), "standin", set_up, lambda _: 300)
+    return _table(_demo(), "standin", lambda phase: _shorten(phase, _DEMO_STEPS), lambda _: 300)
 
 
 def _table_long() -> ConfigDict:
@@ -346,7 +339,7 @@ def _table(
         phase = ConfigDict(_drawing(config, kind, weights))
         set_up(phase)
         phase.system.judged_by += ("style", "retrieval")
-        phase.frozen.update({name: f"{weights}:{row}" for name, row in _JUDGES.items()})
+        phase.frozen.update({judge: f"{weights}:{row}" for judge, row in _JUDGES.items()})
         phase.system.seg.mode = mode
         config.phases[name] = phase
         run.append(name)
@@ -382,16 +375,22 @@ def _read_before(config: ConfigDict, mode: str) -> ConfigDict:
     if "drawing" not in config.phases:
         raise UserError(f"the rows of {config.name} say how segmenters learn; take '+{mode}' out")
     phase, before = config.phases.drawing, ["segmenter"]
+    epochs = phase.system.optimizer.epoch > 0
     drawer = "" if mode == "frozen_photo" else "baseline"
     if drawer:
         config.generator.blocks = config.generator.blocks or _BLOCKS
         baseline = copied(phase)
         del baseline.system.seg["mode"]  # it would follow, too
         baseline.system.seg.mode = "off"
+        if epochs:
+            baseline.train = ConfigDict(phase.train.to_dict())
+            del baseline.system.optimizer["epoch"]
+            _lengthen(config, baseline, phase.data.unpaired.source)
         config.phases[drawer] = baseline
         before.insert(0, drawer)
     reader = ConfigDict(_reader(config, "segmenter", "", drawer=drawer))
-    reader.train.steps = max(1, phase.train.steps // 5)
+    a_fifth = max(1, phase.train.steps // 5)
+    reader.train.steps = _epochs(reader, _EPOCHS // 5) if epochs else a_fifth
     config.phases["segmenter"] = reader
     phase.system.seg.mode = mode
     taken = phase.init_from if mode == "warm_joint" else phase.frozen

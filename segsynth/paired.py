@@ -104,6 +104,7 @@ def compare(
     wholes = {phase: result.whole for phase, result in found.items()}
     rows = [x._asdict() | {name: getattr(x, name)._asdict() for name in _INTERVALS} for x in judged]
     made_with = {"seed": opened.config["seed"], **provenance.provenance(opened.config)}
+    made_with["changes"] = given
     write_json(folder / "paired.json", {"measures": rows, **made_with, **wholes})
     (folder / "paired.md").write_text(text, encoding="utf-8")
     log.info("%s\nwrote %s", text, folder / "paired.md")

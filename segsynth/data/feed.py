@@ -241,7 +241,7 @@ def _streams(
     first = _stream(data, split, opened, random=random)
     _check_table(data, first.source)
     needs = (*system.inputs, *system.targets)
-    _check_labels(system, first.source, data.source)
+    _check_labels(system, first.source, data)
     if not data.unpaired:
         modalities.check_provided(needs, first.keys, settings["system"]["name"], data.source)
         return [dataclasses.replace(first, keys=needs)]
@@ -265,7 +265,7 @@ def _check_table(data: DataConfig, source: Source) -> None:
         )
 
 
-def _check_labels(system: Reader, source: Source, name: str) -> None:
+def _check_labels(system: Reader, source: Source, data: DataConfig) -> None:
     """Refuse a source whose numbers of classes go beyond those of the system, or whose pixels that
     nobody labelled it would take for a class.
     """
@@ -278,15 +278,16 @@ def _check_labels(system: Reader, source: Source, name: str) -> None:
     numbers = {*label_set.ids, unlabelled} if published else {len(label_set.trained) - 1, NONE}
     if isinstance(system, IgnoringReader):
         if unlabelled != system.ignored_label:
+            cure = "take data.regroup out" if data.regroup else "set data.ids to 'train'"
             raise UserError(
-                f"label maps of {name} say {unlabelled} where nobody labelled, and the system "
-                f"leaves out {system.ignored_label}; set data.ids=train"
+                f"label maps of {data.source} say {unlabelled} where nobody labelled, and the "
+                f"system leaves out {system.ignored_label}; {cure}"
             )
         numbers -= {system.ignored_label}
     if (highest := max(numbers)) >= system.label_limit:
         raise UserError(
-            f"label maps of {name} hold numbers up to {highest}, and the system has the classes 0 "
-            f"to {system.label_limit - 1}; set system.classes to {highest + 1}, or data.ids"
+            f"label maps of {data.source} hold numbers up to {highest}, and the system has the "
+            f"classes 0 to {system.label_limit - 1}; set these to {highest + 1}, or data.ids"
         )
 
 

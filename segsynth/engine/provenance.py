@@ -9,13 +9,15 @@ from typing import Any
 
 import jax
 
-_PACKAGES = ("segsynth", "jax", "flax", "optax", "numpy")
+import segsynth
+
+_PACKAGES = ("jax", "flax", "optax", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of what decides figures."""
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), **found}
+    return {"segsynth": segsynth.__version__, "python": platform.python_version(), **found}
 
 
 def devices() -> str:
@@ -25,7 +27,8 @@ def devices() -> str:
 
 def config_sha256(settings: Mapping[str, Any]) -> str:
     """Digest of what is computed: not of where the data and the workdir lie."""
-    told = {key: value for key, value in settings.items() if key not in ("data_root", "run")}
+    places = ("data_root", "drawings_root", "run")
+    told = {key: value for key, value in settings.items() if key not in places}
     told = {"data": {}, **_without_roots(told)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

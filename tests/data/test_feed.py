@@ -172,3 +172,10 @@ def test_what_nobody_labelled_must_be_what_the_system_leaves_out(limit, ids, mes
         return
     with pytest.raises(UserError, match=message):
         feed.check(given, Ignorer(limit), Sources())
+
+
+def test_what_has_no_other_ids_is_refused_with_a_cure_that_helps():
+    data = {"source": "streets", "frame": (32, 32), "length": 8, "eval_length": 8}
+    data["regroup"] = "cityscapes_categories"
+    with pytest.raises(UserError, match=r"say 8 where nobody labelled.*take data\.regroup out"):
+        feed.check({**settings(""), "data": data}, Ignorer(9), Sources())

@@ -11,7 +11,7 @@ from drawings import CLASSES, LIGHT, SIDE, batch, build, compiled, norms, quick,
 from PIL import Image
 
 from segsynth import config_files, systems
-from segsynth.data import modalities
+from segsynth.data import feed
 from segsynth.engine.run import Run, plain
 from segsynth.errors import UserError
 from segsynth.metrics import readability
@@ -75,7 +75,7 @@ def test_the_identity_loss_by_hand():
     system = build(**COLOUR, loss=weights, seg={"mode": "off"})
     state, frozen = start(system)
     given = colour_batch(system)
-    nets, examples = system._nets(state.variables(), frozen), Examples.of(given)
+    nets, examples = system._nets(state.variables(), frozen), Examples.of(given, "colour_drawing")
     photo, drawing = examples.photo, examples.drawing
 
     @jax.jit
@@ -142,7 +142,7 @@ def test_the_segmenter_sees_no_colours():
 
     networks = Grey(**vars(system.networks))
     objective = dataclasses.replace(system.objective, networks=networks)
-    examples = Examples.of(colour_batch(system))
+    examples = Examples.of(colour_batch(system), "colour_drawing")
     objective.generators({}, examples, jnp.asarray(0), KEY)
     weights = np.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose(seen[0][..., 0], np.asarray(examples.photo) @ weights, atol=1e-5)
@@ -184,9 +184,19 @@ def test_readers_see_the_grey_of_colour_drawings():
     np.testing.assert_allclose(seen, readability.luma(drawn), atol=1e-6)
 
 
-def test_the_preset_for_folders_of_colour_drawings():
-    run = Run(pathlib.Path("unused"), plain(config_files.load(f"{CONFIG}:photos_colour")[0]))
-    system = systems.build(run.settings("drawing")["system"])
-    assert system.objective.weights.identity == 5.0 and system.outputs == ("colour_drawing",)
-    assert run.settings("drawing")["data"]["unpaired"]["options"] == {"colour": True}
-    assert modalities.get("colour_drawing").channels == 3
+def test_the_preset_for_folders_of_colour_drawings(tmp_path):
+    """Batches of photographs and of drawings in colour, of any folders."""
+    for i in range(20):
+        colour = np.full((24, 30, 3), (250, 10 * i, 0), np.uint8)
+        Image.fromarray(colour).save(tmp_path / f"{i}.png")
+    roots = [f"--config.{name}={tmp_path}" for name in ("data_root", "drawings_root")]
+    asked = [*roots, "--config.side=16", "--config.phases.drawing.train.global_batch=2"]
+    run = Run(pathlib.Path("unused"), plain(config_files.load(f"{CONFIG}:photos_colour", asked)[0]))
+    settings = run.settings("drawing")
+    system = systems.build(settings["system"])
+    assert system.objective.weights.identity == 5.0
+    assert system.networks.painter.out_channels == system.networks.drawer.out_channels == 3
+    with feed.training(settings, system, seed=0, start_step=0) as batches:
+        given = next(batches)
+    assert given["colour_drawing"].shape == (2, 16, 16, 3)
+    assert (given["colour_drawing"][..., 0] == 250).all()

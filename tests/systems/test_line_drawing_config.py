@@ -132,3 +132,26 @@ def test_a_phase_goes_on_with_statistics_too(tmp_path):
         expected = {**getattr(state, kind), **getattr(before, kind)}
         jax.tree.map(np.testing.assert_array_equal, getattr(found, kind), expected)
     assert "batch_stats" in found.model_state["segmenter"]
+
+
+def test_epochs_are_of_a_phase_s_own_batches():
+    """What one phase is given changes no other."""
+    phases = config_files.load(f"{CONFIG}:coco_contour+frozen_draw", ())[0].phases
+    steps = {name: phases[name].train.steps for name in phases}
+    assert steps == {"depth": 25_000, "baseline": 125_000, "drawing": 125_000, "segmenter": 25_000}
+    for name, rate in (("drawing", 4), ("baseline", 4), ("segmenter", 2), ("depth", 16)):
+        asked = [f"--config.phases.{name}.train.global_batch={rate}"]
+        phases = config_files.load(f"{CONFIG}:coco_contour+frozen_draw", asked)[0].phases
+        found = {other: phases[other].train.steps for other in phases}
+        assert found == {**steps, name: steps[name] * 8 // rate}
+        if name in ("drawing", "baseline"):
+            assert phases[name].system.optimizer.epoch == 10_000 // rate
+    asked = ["--config.phases.baseline.train.steps=50"]
+    phases = config_files.load(f"{CONFIG}:coco_contour+frozen_draw", asked)[0].phases
+    assert (phases.baseline.train.steps, phases.drawing.train.steps) == (50, 125_000)
+
+
+def test_a_prompt_is_what_captions_begin_with():
+    made = load("smoke", f"{DRAWING}.system.prompt=a photo of")[1]["drawing"]
+    assert made.prompt == "a photo of"
+    assert load("smoke")[1]["drawing"].prompt == clip_score.PROMPT == "a line drawing of"

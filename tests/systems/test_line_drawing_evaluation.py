@@ -125,7 +125,7 @@ def test_a_clip_score_comes_with_its_controls():
             return jnp.stack([1 - shade, shade], axis=-1)
 
         def tokens(self, captions):
-            assert captions == ["a line drawing of dark", "a line drawing of light"]
+            assert captions == ["a photo of dark", "a photo of light"]
             return np.zeros((2, 77), np.int32)
 
         def captions(self, _, tokens):
@@ -140,6 +140,7 @@ def test_a_clip_score_comes_with_its_controls():
         (drawings, photos),
         jnp.asarray([0, 1, 0]),
         jnp.ones(3),
+        "a photo of",
     )
     values = {name_of(name): float(metric.compute()) for name, metric in metrics.items()}
     assert values["caption_score[standin]"] == pytest.approx(2 / 3, abs=1e-6)

@@ -64,6 +64,7 @@ def geometry(
 
 def geometry_floor(depth: Float[Array, "b h w 1"]) -> Float[Array, ""]:
     """The least that "bce" can be: the entropy of the depth maps, nats."""
+    depth = jnp.clip(depth, 0.0, 1.0)
     return -(xlogy(depth, depth) + xlogy(1 - depth, 1 - depth)).mean()
 
 

@@ -33,7 +33,7 @@ class Manner:
         "the folder is a film: normalise all frames by the first one, or by their mean",
     )
     ink: float = _option(1.0, "exponent of the grey levels: above 1 lines grow darker, below paler")
-    invert: bool = _option(False, "light lines on black")
+    invert: bool = _option(False, "light lines on black; colours become their complements")
     alpha: bool = _option(False, "write the drawing as the alpha channel of its ink")
     svg: bool = _option(False, "write the middle of the lines as SVG too, beside the PNG")
     shortest: float = _option(0.0, "with --svg: leave out lines that end freely before so many px")

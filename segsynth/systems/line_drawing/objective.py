@@ -27,10 +27,9 @@ class Examples(NamedTuple):
     labels: Int[Array, "b h w"] | None
 
     @classmethod
-    def of(cls, batch: Batch) -> "Examples":
-        """Convert bytes."""
-        drawings = batch["drawing"] if "drawing" in batch else batch["colour_drawing"]
-        photo, drawing = (x.astype(jnp.float32) / 255 for x in (batch["image"], drawings))
+    def of(cls, batch: Batch, drawings: str = "drawing") -> "Examples":
+        """Convert bytes; ``drawings`` is the key of drawings."""
+        photo, drawing = (batch[key].astype(jnp.float32) / 255 for key in ("image", drawings))
         labels = batch["labels"][..., 0].astype(jnp.int32) if "labels" in batch else None
         return cls(photo, drawing, batch.get("depth"), labels)
 

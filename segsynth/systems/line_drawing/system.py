@@ -362,7 +362,8 @@ class LineDrawing:
                 f"training pictures of {width}x{height} px; expected multiples of "
                 f"{any_size.MULTIPLE}: set data.resolution"
             )
-        return Examples.of({name: batch[name] for name in (*self.inputs, *self.targets)})
+        named = {name: batch[name] for name in (*self.inputs, *self.targets)}
+        return Examples.of(named, self.networks.drawings)
 
     def _from_pools(
         self, model_state: Mapping[str, Any], made: Mapping[str, Array], key: PRNGKey
