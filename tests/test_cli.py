@@ -1,6 +1,7 @@
 """The launch scripts: quick help, and mistakes that are one line with exit code 2."""
 
 import importlib.util
+import json
 import logging
 import pathlib
 import shutil
@@ -290,6 +291,9 @@ def test_a_run_predicts_and_is_evaluated(launch, trained, picture, monkeypatch):
     code, lines = launch("evaluate", "--run", trained, "--output", picture / "eval", "--step", "2")
     assert code == 0, lines
     assert {p.name for p in (picture / "eval").iterdir()} == {"lcg.json", "lcg.png"}
+    for folder in (picture, pathlib.Path(trained)):  # that of the training, too
+        told = json.loads((folder / "eval" / "lcg.json").read_text())
+        assert {"seed", "config_sha256", "devices", "versions", "n", "metrics"} <= set(told)
 
 
 def test_a_class_by_number_is_range_checked(trained, picture):

@@ -46,6 +46,8 @@ def test_a_win_is_counted_in_the_direction_of_the_measure(monkeypatch, tmp_path)
     assert "prefer" not in text
     stored = json.loads((tmp_path / "eval" / "paired.json").read_text())
     assert stored["measures"][0]["gain"]["pictures"] == 3 and stored["b"] == {"kid": 0.5}
+    assert {"seed", "config_sha256", "devices", "versions"} <= set(stored)
+    assert stored["changes"] == {}
 
 
 class Known:

@@ -195,7 +195,8 @@ def test_hosts_share_rows_and_the_first_one_reports(tmp_path, monkeypatch):
     assert trained == ["x8", "finer", "sparse"]
     text = report.read_text()
     assert text.count("| 50.0 |") == 2 and "**other data**: ours are of streets" in text
-    assert json.loads(report.with_suffix(".json").read_text())["measured"]
+    told = json.loads(report.with_suffix(".json").read_text())
+    assert told["measured"] and {"config", "config_sha256", "devices", "versions"} <= set(told)
 
 
 def waited_in_vain(seconds):

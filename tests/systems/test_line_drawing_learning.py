@@ -102,7 +102,8 @@ def test_a_frozen_depth_head_can_be_satisfied():
     frozen, loss = read(reader, features, pictures(system))
     assert loss < 0.2
     values = train("geometry", steps=80, readers=frozen, **settings)
-    assert values[-1] <= 0.8 * values[0]
+    # Better than any answer that is the same everywhere, ln 2 at half near and half far.
+    assert values[-1] <= min(0.8 * values[0], 0.8 * np.log(2))
 
 
 SCENES, LABELS = 32, 12
