@@ -3,7 +3,6 @@
 What is compared and how, is the protocol of docs/metrics.md; results tell it beside the figures.
 """
 
-import importlib.metadata
 import logging
 import os
 import pathlib
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 
 from segsynth import folder_pictures
-from segsynth.engine import digests, imported, sharding
+from segsynth.engine import digests, imported, provenance, sharding
 from segsynth.engine.run import differences, read_json, write_json
 from segsynth.errors import UserError
 from segsynth.folder_pictures import Folder
@@ -40,7 +39,8 @@ log = logging.getLogger(__name__)
 FEATURE_NETWORKS = ("inception_fid", "inception_v3")
 #: LPIPS network -> the smallest side that it takes.
 LPIPS_NETWORKS = {"lpips_alex": 31, "lpips_vgg": 16, "lpips_squeeze": 19}
-_PACKAGES = ("segsynth", "jax", "flax", "numpy", "scipy", "pillow")
+#: Packages that decide these figures, besides those that decide all.
+_PACKAGES = ("scipy", "pillow")
 
 
 class Figure(NamedTuple):
@@ -286,7 +286,7 @@ def protocol(scorer: Scorer, folders: Sequence[Folder], paired: bool, resize: in
         )
     if scorer.lpips is not None:
         lines.append(f"perceptual distance: {_weights(scorer.lpips)}; mean over pictures")
-    versions = ", ".join(f"{n} {importlib.metadata.version(n)}" for n in _PACKAGES)
+    versions = ", ".join(f"{n} {v}" for n, v in provenance.versions(*_PACKAGES).items())
     return [*lines, f"versions: {versions}"]
 
 
@@ -313,7 +313,7 @@ def _record(
             "real": _folder_record(folders[0]),
             "fake": _folder_record(folders[1]),
         },
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "versions": provenance.versions(*_PACKAGES),
     }
 
 

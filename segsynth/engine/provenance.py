@@ -14,9 +14,9 @@ import segsynth
 _PACKAGES = ("jax", "flax", "optax", "numpy")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of what decides figures."""
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions of Python, of what decides figures, and of ``more`` packages."""
+    found = {name: importlib.metadata.version(name) for name in (*_PACKAGES, *more)}
     return {"segsynth": segsynth.__version__, "python": platform.python_version(), **found}
 
 

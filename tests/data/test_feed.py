@@ -132,46 +132,36 @@ class Labeller:
         self.label_limit = label_limit
 
 
-@pytest.mark.parametrize(
-    ("limit", "ids", "message"),
-    [
-        (19, "published", "hold numbers up to 33, and the system has the classes 0 to 18"),
-        (35, "train", "hold numbers up to 255, and the system has the classes 0 to 34"),
-        (35, "published", ""),
-    ],
-)
-def test_labels_beyond_the_classes_are_refused_before_training(limit, ids, message):
-    """On the device they would be in no plane, and nothing would tell."""
-    data = {"source": "streets", "frame": (32, 32), "length": 8, "eval_length": 8, "ids": ids}
-    given = {**settings(""), "data": data}
-    if not message:
-        feed.check(given, Labeller(limit), Sources())
-        return
-    with pytest.raises(UserError, match=message):
-        feed.check(given, Labeller(limit), Sources())
-
-
 class Ignorer(Labeller):
+    """One that leaves out what nobody labelled, which is 255 to it."""
+
     ignored_label = 255
 
 
 @pytest.mark.parametrize(
-    ("limit", "ids", "message"),
+    ("system", "ids", "message"),
     [
-        (35, "published", "say 0 where nobody labelled, and the system leaves out 255; set data"),
-        (18, "train", "hold numbers up to 18, and the system has the classes 0 to 17"),
-        (19, "train", ""),
+        (
+            Labeller(19),
+            "published",
+            "hold numbers up to 33, and the system has the classes 0 to 18",
+        ),
+        (Labeller(35), "train", "hold numbers up to 255, and the system has the classes 0 to 34"),
+        (Labeller(35), "published", ""),
+        (Ignorer(35), "published", "say 0 where nobody labelled, and the system leaves out 255"),
+        (Ignorer(18), "train", "hold numbers up to 18, and the system has the classes 0 to 17"),
+        (Ignorer(19), "train", ""),
     ],
 )
-def test_what_nobody_labelled_must_be_what_the_system_leaves_out(limit, ids, message):
-    """Else it would be learned as a class."""
+def test_labels_beyond_the_classes_are_refused_before_training(system, ids, message):
+    """On the device they would be in no plane, or learned as a class, and nothing would tell."""
     data = {"source": "streets", "frame": (32, 32), "length": 8, "eval_length": 8, "ids": ids}
     given = {**settings(""), "data": data}
     if not message:
-        feed.check(given, Ignorer(limit), Sources())
+        feed.check(given, system, Sources())
         return
     with pytest.raises(UserError, match=message):
-        feed.check(given, Ignorer(limit), Sources())
+        feed.check(given, system, Sources())
 
 
 def test_what_has_no_other_ids_is_refused_with_a_cure_that_helps():
