@@ -3,38 +3,35 @@
   python launch/train.py --config configs/line_drawing.py
       The demo: procedural scenes of 32 px and contour drawings of other scenes. Half an hour on one
       CPU core; too short for drawings that can be judged (docs/line_drawing.md).
-  python launch/train.py --config configs/line_drawing.py:smoke
-      Every phase for a few steps on tiny networks, mostly compilation.
+      :smoke trains every phase for a few steps on tiny networks.
   python launch/train.py --config configs/line_drawing.py:photos --config.data_root DIR \
       --config.drawings_root DIR2
       Any folder of pictures at 96 px, and contours that people drew: the tree of BSDS 500
       (segsynth/data/layouts/bsds.py), whose own pictures will do (DIR = DIR2). Without depth maps
-      and labels, the cycle alone holds drawings. An hour on one CPU core.
-      :photos_labelled is the same with photographs and label maps of COCO-Stuff
-      (segsynth/data/layouts/coco_stuff.py) and the segmentation loss; :photos_colour is for DIR2
-      with drawings in colour, and has an identity loss.
+      and labels, the cycle alone holds drawings. An hour on one CPU core. :photos_labelled takes
+      COCO-Stuff (segsynth/data/layouts/coco_stuff.py) and the segmentation loss, :photos_colour
+      drawings in colour and an identity loss.
   python launch/train.py --config configs/line_drawing.py:coco_contour --config.data_root DIR \
       --config.drawings_root DIR2
       Photographs of COCO-Stuff with depth maps and labels (DIR/photos, depth, seg;
-      segsynth/data/layouts/photo_depth.py) and the Contour Drawing Dataset, at 256 px, the
-      published networks. The folder that SEGSYNTH_WEIGHTS names must hold inception_v3_mixed6b and
-      clip_vit_b32 (launch/import_weights.py). :coco_sketch: the same with the sketches of the anime
-      sketch colorization pairs. For accelerators; not run by us.
+      segsynth/data/layouts/photo_depth.py) and the Contour Drawing Dataset, at 256 px, read by
+      inception_v3_mixed6b and clip_vit_b32 in the folder that SEGSYNTH_WEIGHTS names.
+      :coco_sketch has the anime sketch colorization pairs. For accelerators; not run by us.
   python launch/reproduce.py --paper line_drawing --workdir runs/drawing_table
-      The preset :table, the baseline beside the segmentation loss at the demo's scale, each also
-      judged by a segmenter and a depth head that were trained on its finished drawings; then
-      python launch/compare.py --run runs/drawing_table/seed0 compares them scene by scene. With
-      --preset paper, --config.data_root and --config.drawings_root, :table_paper, the same on the
-      data of :coco_contour, with inception_fid and clip_vit_b16. For accelerators; not run by us.
-      :table_long is at the size from which benchmarks/line_drawing_long.py draws a verdict.
+      The preset :table, the baseline beside the segmentation loss at the demo's scale, judged by a
+      segmenter that knows the drawings of others, and by one and a depth head that were trained on
+      what they draw; then launch/compare.py --run runs/drawing_table/seed0 compares them scene by
+      scene. With --preset paper, --config.data_root and --config.drawings_root, :table_paper, the
+      same on the data of :coco_contour, with inception_fid, clip_vit_b16 and
+      informative_drawings_contour. For accelerators; not run by us. :table_long is at the size from
+      which benchmarks/line_drawing_long.py draws a verdict.
 
 +frozen_photo, +frozen_draw or +warm_joint behind a preset, as in :demo+frozen_draw, trains the
 segmenter beforehand, on grey photographs or on the drawings of a baseline, in phases of their own.
---config.phases.drawing.system.preset is the method, of which a config says no more than it must:
-nothing in :coco_*, the weights of the losses elsewhere. The baseline is "informative"; "cyclegan"
-needs --config.run=drawing alone. The demo, smoke and table compare features of stand-ins of
-Inception and CLIP, small networks of random weights, so that nothing has to be downloaded; what
-they reach says nothing of the published networks.
+--config.phases.drawing.system.preset is the method, "paper", "informative" (the baseline) or
+"cyclegan", which needs --config.run=drawing; but for :coco_*, presets weigh the losses themselves.
+The demo, smoke and table compare features of stand-ins of Inception and CLIP, small networks of
+random weights, so that nothing has to be downloaded and nothing is learned of the published ones.
 """
 
 from collections.abc import Callable
@@ -44,23 +41,21 @@ from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
 from segsynth.config_files import copied, follow, preset_of
+from segsynth.data.worlds.scene_plan import SUBJECTS
 from segsynth.errors import UserError
 from segsynth.metrics.readability import COLUMNS, FACTORS
 
-#: Of the procedural scenes: classes, those that are objects, and the names of ``subject``.
+#: Of the procedural scenes: classes, and those that are objects.
 _SCENES = {"classes": 12, "things": tuple(range(6, 12))}
-_SUBJECTS = ("ellipse", "polygon", "star", "blob", "ring", "cross")
 #: COCO-Stuff's numbers: things are 0 to 90.
 _COCO = {"classes": 182, "things": tuple(range(91))}
-#: Steps of the demo's generators.
-_DEMO_STEPS = 2000
+#: Steps of the demo's generators, and their blocks where several phases must know them.
+_DEMO_STEPS, _BLOCKS = 2000, 3
 #: Published networks that read drawings, and that judge them in tables.
 _READERS = {"features": "inception_v3_mixed6b", "clip": "clip_vit_b32"}
 _JUDGES = {"style": "inception_fid", "retrieval": "clip_vit_b16"}
 #: How a segmenter is trained beforehand, behind a preset and a "+".
 _MODES = ("frozen_photo", "frozen_draw", "warm_joint")
-#: Blocks of the generators where several phases must know them.
-_BLOCKS = 3
 #: Photographs of an epoch, as the baseline's code caps a folder.
 _EPOCH_PHOTOS, _EPOCHS, _RATE = 10_000, 100, {"constant": 50, "decay": 50}
 _LOSSES = ("adversarial", "cycle", "identity", "geometry", "clip")
@@ -87,14 +82,8 @@ def get_config(preset: str = "") -> ConfigDict:
 
 def _base(weights: str) -> ConfigDict:
     """Return what all presets share; ``weights``: "pretrained", or "standin" for random ones."""
-    config = ConfigDict()
-    config.name = "line_drawing"
-    config.seed = 0
-    config.data_root = ""
-    config.drawings_root = ""
-    config.tensorboard = False
-    config.mesh = {"data": -1, "fsdp": 1}
-    config.side = 256
+    config = ConfigDict({"name": "line_drawing", "seed": 0, "data_root": "", "drawings_root": ""})
+    config.update({"tensorboard": False, "mesh": {"data": -1, "fsdp": 1}, "side": 256})
     kind = {"pretrained": "published", "standin": "standin"}[weights]
     config.features = {"network": kind, "side": 0}
     config.generator = {"width": 64, "blocks": placeholder(int), "channels": 1}
@@ -128,6 +117,20 @@ def _reader(config: ConfigDict, name: str, weights: str, drawer: str = "") -> di
     return {"system": system, "train": {"steps": 1, "global_batch": 8}, "frozen": frozen}
 
 
+def _of_others(config: ConfigDict, weights: str) -> dict:
+    """Return the phase of a segmenter that learns from the scenes' own drawings, or else from those
+    by the generator that the baseline's authors published.
+    """
+    phase = _reader(config, "segmenter", weights)
+    if weights == "standin":
+        phase["system"]["sees"] = "drawing"
+        phase["data"] = {"options": {"provides": ("drawing", "labels"), "style": "contour"}}
+    else:
+        phase["system"]["drawer"] = {"width": 64, "blocks": 3, "channels": 1}
+        phase["frozen"]["drawer"] = "pretrained:informative_drawings_contour"
+    return phase
+
+
 def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
     """Return the phase of the generators; what is left open is for ``preset`` to say."""
     unet = follow(config.unet)
@@ -152,6 +155,7 @@ def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
         "prompt": "a line drawing of",
         "style": {"network": kind, "capacity": 2048},
         "retrieval": {"network": kind, "capacity": 2048},
+        "reader": dict(unet),
         "dtype": "float32",
     }
     return {
@@ -179,8 +183,7 @@ def _scene_drawings(config: ConfigDict) -> dict:
 def _small(config: ConfigDict) -> ConfigDict:
     """Make a config of what two cores can train."""
     config.side = 32
-    config.features.side = 112
-    config.generator.width = 16
+    config.features.side, config.generator.width = 112, 16
     config.head.update({"width": 8, "blocks": 1})
     config.unet.update({"width": 8, "levels": 3})
     config.data.update({"length": 1024, "cache": True, "flip": 0.5})
@@ -202,7 +205,7 @@ def _shorten(phase: ConfigDict, steps: int) -> None:
     # At the published weights, which belong to the published networks, a short training bends
     # drawings to what the stand-ins like before the discriminator has taught it what lines are.
     phase.system.loss.update({"cycle": 5.0, "geometry": 1.0, "clip": 0.1})
-    phase.system.update({"judged_by": ("labels", "subject"), "subjects": _SUBJECTS})
+    phase.system.update({"judged_by": ("labels", "subject"), "subjects": SUBJECTS})
     phase.train.steps = steps
 
 
@@ -225,9 +228,8 @@ def _photos() -> ConfigDict:
     config.side = 96
     config.data.update({"source": "folder", "scale": (0.5, 1.0)})
     config.data.options = {}
+    config.run, phase = ("drawing",), config.phases.drawing
     del config.phases["depth"]
-    config.run = ("drawing",)
-    phase = config.phases.drawing
     _shorten(phase, steps=2000)
     phase.system.loss.update({"cycle": 10.0, "geometry": 0.0, "clip": 0.0})
     phase.system.seg.mode = "off"
@@ -305,10 +307,8 @@ def _table_of_scenes() -> ConfigDict:
 
 def _table_long() -> ConfigDict:
     config = _demo()
-    config.side = 64
-    config.generator.width = 32
-    config.data.length = 10_000
-    config.eval.examples = 256
+    config.side, config.generator.width = 64, 32
+    config.data.length, config.eval.examples = 10_000, 256
     table = _table(config, "standin", lambda phase: _shorten(phase, 15_000), lambda _: 2000)
     for phase in (table.phases.baseline, table.phases.segmentation):
         phase.system.loss.cycle, phase.system.optimizer.lr = 10.0, 3e-4
@@ -334,12 +334,15 @@ def _table(
     del config.phases["drawing"]
     config.generator.blocks = config.generator.blocks or _BLOCKS
     kind = "published" if weights == "pretrained" else "standin"
-    run, rows = ["depth"], []
+    config.phases.reader = _of_others(config, weights)
+    config.phases.reader.train.steps = steps(config.phases.reader)
+    run, rows = ["depth", "reader"], [("drawings of others, read by their segmenter", "reader", "")]
     for name, mode in (("baseline", "off"), ("segmentation", "joint")):
         phase = ConfigDict(_drawing(config, kind, weights))
         set_up(phase)
-        phase.system.judged_by += ("style", "retrieval")
+        phase.system.judged_by += ("style", "retrieval", "reader")
         phase.frozen.update({judge: f"{weights}:{row}" for judge, row in _JUDGES.items()})
+        phase.frozen.reader = "phase:reader"
         phase.system.seg.mode = mode
         config.phases[name] = phase
         run.append(name)
@@ -358,8 +361,7 @@ def _table(
         "columns": tuple(("", f"auto: {n}", m, FACTORS.get(m, 1.0)) for n, m in COLUMNS.items()),
         # For launch/compare.py, picture by picture.
         "pairs": tuple(
-            (f"{reader}baseline", f"{reader}segmentation")
-            for reader in ("", "segmenter_", "depth_")
+            (f"{by}baseline", f"{by}segmentation") for by in ("", "segmenter_", "depth_")
         ),
     }
     return config
@@ -393,7 +395,6 @@ def _read_before(config: ConfigDict, mode: str) -> ConfigDict:
     reader.train.steps = _epochs(reader, _EPOCHS // 5) if epochs else a_fifth
     config.phases["segmenter"] = reader
     phase.system.seg.mode = mode
-    taken = phase.init_from if mode == "warm_joint" else phase.frozen
-    taken.segmenter = "phase:segmenter"
+    (phase.init_from if mode == "warm_joint" else phase.frozen).segmenter = "phase:segmenter"
     config.run = (*config.run[:-1], *before, "drawing")
     return config

@@ -26,7 +26,7 @@ HIGHER = (
     *("edge_f1", "edge_precision", "edge_recall"),
     *(f"edge_recall_{kind}" for kind in ("stuff_stuff", "thing_stuff", "thing_thing")),
     *("shading", "mean_iou", "binarised/mean_iou", "order", "clip_score"),
-    *("clip_cosine", "photo_cosine[standin]"),
+    *("clip_cosine", "photo_cosine[standin]", "reader/mean_iou", "reader/binarised/mean_iou"),
 )
 LOWER = ("mid_grey", "aligned_error")
 #: Beside whose CLIP score that of drawings stands: it means nothing by itself.
@@ -61,6 +61,8 @@ COLUMNS = {
     "their cosine": "photo_cosine[standin]",
     "mIoU": "mean_iou",
     "mIoU, black and white": "binarised/mean_iou",
+    "mIoU, who knows others' drawings": "reader/mean_iou",
+    "the same, black and white": "reader/binarised/mean_iou",
     "depth error": "aligned_error",
     "depth order": "order",
 }
@@ -83,6 +85,11 @@ def luma(picture: Float[Array, "b h w c"]) -> Float[Array, "b h w 1"]:
 def ink(drawing: Float[Array, "b h w 1"]) -> Bool[Array, "b h w"]:
     """Whether a pixel is ink."""
     return drawing[..., 0] < _INK
+
+
+def black_and_white(drawing: Float[Array, "b h w 1"]) -> Float[Array, "b h w 1"]:
+    """Ink as 0, all else as 1: what stands in greys is gone."""
+    return (drawing >= _INK).astype(jnp.float32)
 
 
 def ink_ratio(drawing: Float[Array, "b h w 1"]) -> Float[Array, " b"]:

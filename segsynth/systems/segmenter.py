@@ -1,10 +1,12 @@
 """Label maps from grey photographs or from drawings, by a U-Net (docs/line_drawing.md).
 
 It is what line drawings are trained against where their segmenter is to be trained before; and,
-trained on the finished drawings of a model, a judge of how well they can be segmented. With a
-``drawer``, a frozen generator of drawings, it sees drawings, else photographs in grey.
+trained on the finished drawings of a model or on those of others, a judge of how well drawings can
+be segmented. With a ``drawer``, a frozen generator, it sees that one's drawings, with ``sees``
+"drawing" those of the data set, else photographs in grey.
 
-Batches hold ``image`` uint8 (b, h, w, 3) and ``labels`` uint8 (b, h, w, 1), 255 = unlabelled.
+Batches hold ``image`` uint8 (b, h, w, 3) or ``drawing`` uint8 (b, h, w, 1), and ``labels`` uint8
+(b, h, w, 1), 255 = unlabelled.
 """
 
 import dataclasses
@@ -19,6 +21,7 @@ import optax
 from jaxtyping import Float, UInt8
 
 from segsynth.engine.optimizers import adamw
+from segsynth.errors import UserError
 from segsynth.losses.labels import cross_entropy
 from segsynth.metrics import readability
 from segsynth.metrics.segmentation import Confusion, confusion_counts, scalars
@@ -28,6 +31,9 @@ from segsynth.networks.segmentation_unet import SegmentationUNet
 from segsynth.settings import configure
 from segsynth.system import CompiledPredict, FrozenSpec, TrainState
 from segsynth.types import Array, Batch, Frozen, HostBatch, PRNGKey, Scalars, Variables
+
+#: What is segmented, or drawn first.
+Sees = Literal["image", "drawing"]
 
 _IGNORE = 255
 
@@ -39,13 +45,12 @@ class Segmenter:
     network: SegmentationUNet
     tx: optax.GradientTransformation
     drawer: ResnetGenerator | None = None
+    sees: Sees = "image"
     names: tuple[str, ...] = ()
 
-    inputs = ("image",)
     targets = ("labels",)
     outputs = ("labels",)
     ignored_label = _IGNORE
-    pictures = ("image", "seen", "labels", "truth")
     on_host = False
 
     @classmethod
@@ -57,6 +62,7 @@ class Segmenter:
         levels: int = 4,
         norm: Literal["batch", "group"] = "batch",
         drawer: Mapping[str, Any] | None = None,
+        sees: Sees = "image",
         names: tuple[str, ...] = (),
         optimizer: Mapping[str, Any] | None = None,
         dtype: Literal["float32", "bfloat16"] = "float32",
@@ -65,8 +71,15 @@ class Segmenter:
 
         ``classes``: of the labels, 0 .. classes - 1; ``names`` of them, for a row of metrics each.
         ``width``, ``levels``, ``norm``: `SegmentationUNet`. ``drawer``: ``width``, ``blocks`` and
-        ``channels`` of the generator whose drawings are seen, in grey; empty = photographs are.
+        ``channels`` of the generator whose drawings are seen, in grey; empty = photographs are, or
+        with ``sees`` "drawing" the drawings that people made of them.
+
+        Raises:
+            UserError: a drawer of drawings.
+
         """
+        if drawer and sees != "image":
+            raise UserError(f"system.sees is {sees!r} and there is a drawer; leave one of them out")
         kind = jnp.dtype(dtype)
 
         def generator(*, width: int = 64, blocks: int = 3, channels: int = 1) -> ResnetGenerator:
@@ -76,8 +89,19 @@ class Segmenter:
             network=SegmentationUNet(classes, width, levels, norm, kind),
             tx=configure(adamw, optimizer or {}, "system.optimizer"),
             drawer=configure(generator, drawer, "system.drawer") if drawer else None,
+            sees=sees,
             names=tuple(names),
         )
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What is seen."""
+        return (self.sees,)
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """What an evaluation shows."""
+        return (*(name for name in self.inputs if name == "image"), "seen", "labels", "truth")
 
     @property
     def label_limit(self) -> int:
@@ -105,7 +129,7 @@ class Segmenter:
         self, state: TrainState, frozen: Frozen, batch: Batch, key: PRNGKey
     ) -> tuple[TrainState, Scalars]:
         """One step on the cross-entropy of labelled pixels. ``key`` decides nothing."""
-        seen, labels = self._seen(frozen, batch["image"]), _labels(batch)
+        seen, labels = self._seen(frozen, batch[self.sees]), _labels(batch)
         before = state.model_state.get("segmenter", {})
 
         def loss(params: Any) -> tuple[Array, Any]:
@@ -127,7 +151,7 @@ class Segmenter:
         self, variables: Variables, frozen: Frozen, inputs: Batch, key: PRNGKey
     ) -> dict[str, Array]:
         """Return ``labels`` uint8 (b, h, w, 1). ``key`` decides nothing."""
-        found = self._found(variables, self._seen(frozen, inputs["image"]))
+        found = self._found(variables, self._seen(frozen, inputs[self.sees]))
         return {"labels": found[..., None].astype(jnp.uint8)}
 
     def eval_step(
@@ -138,10 +162,10 @@ class Segmenter:
         Drawings are also shown in black and white (``binarised``): what a segmenter only finds in
         shades of grey is a code and no line.
         """
-        seen, truth = self._seen(frozen, batch["image"]), _labels(batch)
+        seen, truth = self._seen(frozen, batch[self.sees]), _labels(batch)
         given = {"": seen}
-        if self.drawer is not None:
-            given["binarised__"] = (seen >= 0.5).astype(jnp.float32)
+        if self.drawer is not None or self.sees == "drawing":
+            given["binarised__"] = readability.black_and_white(seen)
         found = {prefix: self._found(variables, x) for prefix, x in given.items()}
         scores: dict[str, clu.metrics.Metric] = {}
         for prefix, labels in found.items():
@@ -149,7 +173,8 @@ class Segmenter:
             names = self.names if not prefix else ()
             scores |= scalars(Confusion.of(counts, batch["valid"]), names, prefix)
         grey = jnp.round(jnp.clip(seen, 0, 1) * 255).astype(jnp.uint8)
-        drawn = {"image": batch["image"], "seen": jnp.repeat(grey, 3, axis=-1)}
+        drawn = {"image": batch["image"]} if self.sees == "image" else {}
+        drawn |= {"seen": jnp.repeat(grey, 3, axis=-1)}
         drawn |= {name: x[..., None] for name, x in (("labels", found[""]), ("truth", truth))}
         return clu.metrics.Collection.create_collection(**scores), drawn
 
@@ -161,18 +186,18 @@ class Segmenter:
         self, predict: CompiledPredict, inputs: HostBatch, key: PRNGKey
     ) -> dict[str, np.ndarray]:
         """Answer for one picture of any size."""
-        answer = predict(self, {"image": inputs["image"][None]}, key)
+        answer = predict(self, {self.sees: inputs[self.sees][None]}, key)
         return {"labels": np.asarray(answer["labels"])[0]}
 
     def _init_drawer(self, key: PRNGKey) -> Any:
         return self.drawer.init(key, jnp.zeros((1, 64, 64, 3)))
 
-    def _seen(self, frozen: Frozen, image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 1"]:
+    def _seen(self, frozen: Frozen, given: UInt8[Array, "b h w c"]) -> Float[Array, "b h w 1"]:
         """Return what is segmented, in [0, 1]: grey photographs or drawings of them."""
-        photo = image.astype(jnp.float32) / 255
+        picture = given.astype(jnp.float32) / 255
         if self.drawer is None:
-            return readability.luma(photo)
-        return readability.luma(any_side.drawn(self.drawer, frozen["drawer"], photo))
+            return readability.luma(picture)
+        return readability.luma(any_side.drawn(self.drawer, frozen["drawer"], picture))
 
     def _found(self, variables: Variables, seen: Float[Array, "b h w 1"]) -> Array:
         mine = {

@@ -106,6 +106,24 @@ def test_tables_show_what_is_measured_with_its_controls():
     assert "clip_score" in HIGHER and controls <= set(COLUMNS.values())
 
 
+@pytest.mark.parametrize("preset", ["table", "table_long", "table_paper"])
+def test_both_methods_are_read_by_one_segmenter_that_saw_neither(preset):
+    """It learns from drawings of others: the scenes' own, or those of the published generator."""
+    run, built = load(preset)
+    ours = run.settings("reader")["frozen"]
+    for name in ("baseline", "segmentation"):
+        assert "reader" in built[name].panel.judged_by
+        assert run.settings(name)["frozen"]["reader"] == "phase:reader"
+        assert built[name].panel.reader == built["reader"].network
+    assert run.phases.index("reader") < run.phases.index("baseline")
+    if preset == "table_paper":
+        assert ours == {"drawer": "pretrained:informative_drawings_contour"}
+        assert (built["reader"].drawer.width, built["reader"].drawer.blocks) == (64, 3)
+    else:
+        assert ours == {} and built["reader"].inputs == ("drawing",)
+        assert run.settings("reader")["data"]["options"]["provides"] == ["drawing", "labels"]
+
+
 def test_a_phase_goes_on_with_statistics_too(tmp_path):
     """Parameters and running statistics are those of the phase before."""
     system = build(seg={"mode": "warm_joint"}, **LIGHT)
@@ -153,5 +171,5 @@ def test_epochs_are_of_a_phase_s_own_batches():
 
 def test_a_prompt_is_what_captions_begin_with():
     made = load("smoke", f"{DRAWING}.system.prompt=a photo of")[1]["drawing"]
-    assert made.prompt == "a photo of"
-    assert load("smoke")[1]["drawing"].prompt == clip_score.PROMPT == "a line drawing of"
+    assert made.panel.prompt == "a photo of"
+    assert load("smoke")[1]["drawing"].panel.prompt == clip_score.PROMPT == "a line drawing of"

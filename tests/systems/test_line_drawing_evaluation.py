@@ -11,6 +11,7 @@ from drawings import CLASSES, COUNT, LIGHT, batch, build, compiled, start
 from segsynth.metrics import readability
 from segsynth.metrics.kernel_distance import kernel_distance
 from segsynth.metrics.names import name_of
+from segsynth.networks.segmentation_unet import SegmentationUNet
 from segsynth.pretrained import loading
 from segsynth.pretrained.drawing_features import MeaningFeatures
 from segsynth.pretrained.set_features import SetFeatures
@@ -19,6 +20,7 @@ from segsynth.systems.line_drawing.networks import Networks
 from segsynth.systems.line_drawing.objective import Examples
 
 KEY = jax.random.key(0)
+READER = {"classes": CLASSES, "width": 4, "levels": 1}
 
 
 def judged(system, seed=0):
@@ -32,7 +34,7 @@ def judged(system, seed=0):
 
 @pytest.fixture(scope="module")
 def light():
-    system = build(things=[3, 4], **LIGHT)
+    system = build(things=[3, 4], judged_by=["reader"], reader=READER, **LIGHT)
     return system, *judged(system)
 
 
@@ -191,7 +193,7 @@ def test_photographs_are_found_by_their_drawings():
     valid = jnp.ones(3)
     for drawing, recall in ((photo, 1.0), (jnp.ones((3, 16, 16, 1)), 0.0)):
         pair = (drawing, photo)
-        found = evaluation.retrieval_values(system.retriever, variables, pair, valid)
+        found = evaluation.retrieval_values(system.panel.retriever, variables, pair, valid)
         values = {name_of(name): float(metric.compute()) for name, metric in found.items()}
         assert values["retrieval[standin]"] == recall
 
@@ -200,7 +202,7 @@ def test_a_distance_of_style_has_a_network_of_its_own():
     system = build(judged_by=["style"], style={"network": "standin"}, **LIGHT)
     assert "style" in system.frozen and "style" not in build(**LIGHT).frozen
     variables = jax.eval_shape(system.frozen["style"].init, KEY)
-    found = jax.eval_shape(system.style, variables, jnp.zeros((2, 32, 32, 1), jnp.uint8))
+    found = jax.eval_shape(system.panel.style, variables, jnp.zeros((2, 32, 32, 1), jnp.uint8))
     assert found.shape == (2, 256)
 
 
@@ -208,3 +210,39 @@ def test_the_stand_ins_have_another_name():
     meaning = build().networks.meaning
     assert meaning.described.standin
     assert meaning.tokens(["a line drawing of people"]).shape == (1, 77)
+
+
+def test_a_reader_of_others_drawings_reads_them_as_they_are_and_in_black_and_white():
+    """Classes drawn as 0.6 and 0.9 are both paper."""
+
+    class Reader(SegmentationUNet):
+        def apply(self, variables, seen):
+            return jax.nn.one_hot((seen[..., 0] > 0.75).astype(jnp.int32), self.classes)
+
+    labels = jnp.zeros((2, 16, 16), jnp.int32).at[:, :, 8:].set(1).at[:, :2].set(255)
+    drawing = jnp.where(labels == 1, 0.9, 0.6)[..., None]
+    valid = jnp.asarray([1.0, 0.0])
+    found = evaluation.reader_values(Reader(3), {}, (drawing, labels), valid)
+    values = {name_of(name): float(metric.compute()) for name, metric in found.items()}
+    assert values["reader/mean_iou"] == pytest.approx(1.0)
+    # In black and white all of it is class 1, which half of it is.
+    assert values["reader/binarised/mean_iou"] == pytest.approx(0.25)
+    assert {"reader/mean_iou", "reader/binarised/mean_iou"} <= set(readability.HIGHER)
+
+
+def test_the_reader_is_frozen_and_no_loss_looks_at_it(light):
+    """Its scores move with its own numbers; it is asked without a segmentation loss, too."""
+    off = build(seg={"mode": "off"}, judged_by=["reader"], reader=READER, **LIGHT)
+    assert set(off.frozen) == {"reader"} and "labels" in off.targets
+    assert off.label_limit == CLASSES and "reader" not in off.players
+    system, given, values, *_ = light
+    state, frozen = start(system)
+    one_class = jax.tree.map(jnp.zeros_like, frozen["reader"]["params"])
+    one_class["head"]["bias"] = one_class["head"]["bias"].at[2].set(1.0)
+    blind = {"reader": {**frozen["reader"], "params": one_class}}
+    step = compiled(system, "eval_step")
+    found = step(state.variables(), blind, given, KEY)[0].compute()
+    share = float((given["labels"] == 2).mean())
+    assert float(found["reader__accuracy"]) == pytest.approx(share, abs=1e-6)
+    assert values["reader__accuracy"] != pytest.approx(share, abs=1e-6)
+    assert float(found["edge_f1"]) == values["edge_f1"]

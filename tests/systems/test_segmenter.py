@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from segsynth import systems
+from segsynth.errors import UserError
 from segsynth.networks.resnet_generator import ResnetGenerator
 from segsynth.networks.segmentation_unet import SegmentationUNet
 
@@ -24,9 +25,9 @@ TINY = {
 
 
 @functools.cache
-def build(drawn=False, norm="batch"):
+def build(drawn=False, norm="batch", sees="image"):
     drawer = {"drawer": {"width": 4, "blocks": 1}} if drawn else {}
-    return systems.build({**TINY, **drawer, "norm": norm})
+    return systems.build({**TINY, **drawer, "norm": norm, "sees": sees})
 
 
 def start(system):
@@ -81,9 +82,8 @@ def test_the_scores_are_those_of_the_answer(trained):
 
 def test_photographs_are_seen_in_grey():
     system, image = build(), jnp.asarray([[[[255, 0, 0], [0, 255, 0], [0, 0, 255]]]], jnp.uint8)
-    np.testing.assert_allclose(
-        system._seen({}, image)[0, 0, :, 0], [0.299, 0.587, 0.114], rtol=1e-5
-    )
+    seen = system._seen({}, image)
+    np.testing.assert_allclose(seen[0, 0, :, 0], [0.299, 0.587, 0.114], rtol=1e-5)
 
 
 def test_a_map_has_the_size_of_its_picture(trained):
@@ -107,6 +107,23 @@ def test_drawings_are_also_judged_in_black_and_white():
     drawing = system.drawer.apply(frozen["drawer"], given["image"].astype(jnp.float32) / 255)
     apart = np.abs(drawn["seen"][..., :1] - 255 * np.asarray(drawing))
     assert apart.max() <= 1
+
+
+def test_drawings_of_others_are_read_as_they_are():
+    """As the data set has them: the photograph is not asked for."""
+    system = build(sees="drawing")
+    assert (system.inputs, system.pictures) == (("drawing",), ("seen", "labels", "truth"))
+    state, frozen = start(system)
+    drawing = jnp.asarray(np.random.default_rng(0).integers(0, 256, (COUNT, SIDE, SIDE, 1)))
+    given = {"drawing": drawing.astype(jnp.uint8), "labels": batch()["labels"]}
+    scored = {**given, "valid": jnp.ones(COUNT)}
+    metrics, shown = jax.jit(system.eval_step)(state.variables(), frozen, scored, KEY)
+    assert {"mean_iou", "binarised__mean_iou"} <= set(metrics.compute())
+    np.testing.assert_array_equal(shown["seen"], drawing.repeat(3, -1))
+    assert set(shown) == set(system.pictures)
+    jax.eval_shape(system.train_step, state, frozen, given, KEY)
+    with pytest.raises(UserError, match="there is a drawer"):
+        systems.build({**TINY, "sees": "drawing", "drawer": {"width": 4}})
 
 
 def test_what_stands_in_greys_is_not_found_in_black_and_white():

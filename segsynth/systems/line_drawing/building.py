@@ -11,8 +11,7 @@ from segsynth.networks.geometry_head import GeometryHead
 from segsynth.networks.patch_discriminator import PatchDiscriminator
 from segsynth.networks.resnet_generator import ResnetGenerator
 from segsynth.networks.segmentation_unet import SegmentationUNet
-from segsynth.pretrained.drawing_features import MeaningFeatures, Network, Retriever, ShapeFeatures
-from segsynth.pretrained.set_features import SetFeatures
+from segsynth.pretrained.drawing_features import MeaningFeatures, Network, ShapeFeatures
 from segsynth.settings import configure
 from segsynth.systems.line_drawing.losses import GeometryLoss, MeaningLoss, Weights
 from segsynth.systems.line_drawing.networks import Networks
@@ -97,19 +96,3 @@ def _meaning(settings: Section) -> tuple[MeaningFeatures, dict[str, Any]]:
         return MeaningFeatures(network, resize), {"meaning": loss, "patches": patches}
 
     return configure(made, settings, "system.clip")
-
-
-def style(settings: Section) -> SetFeatures:
-    """Return what compares sets of drawings."""
-    made = configure(SetFeatures, {"network": "published", **settings}, "system.style")
-    if not made.network:
-        raise UserError(
-            "system.judged_by names style, and system.style.network is empty; set it to published "
-            "or standin, or take style out"
-        )
-    return made
-
-
-def retriever(settings: Section) -> Retriever:
-    """Return what finds photographs by their drawings."""
-    return configure(Retriever, settings, "system.retrieval")

@@ -19,6 +19,8 @@ from segsynth.metrics.clip_score import (
 )
 from segsynth.metrics.kernel_distance import kernel_scores
 from segsynth.metrics.retrieval import retrieval_scores
+from segsynth.metrics.segmentation import Confusion, confusion_counts, scalars
+from segsynth.networks.segmentation_unet import SegmentationUNet
 from segsynth.pretrained.drawing_features import MeaningFeatures, Retriever
 from segsynth.pretrained.set_features import SetFeatures
 from segsynth.systems.line_drawing import losses
@@ -178,3 +180,28 @@ def style_values(
     levels = (jnp.round(jnp.clip(x, 0, 1) * 255).astype(jnp.uint8) for x in drawings)
     real, made = (style(variables, x) for x in levels)
     return kernel_scores("kid", style.described, real, made, valid, style.capacity, style.subset)
+
+
+def reader_values(
+    reader: SegmentationUNet,
+    variables: Any,
+    pictures: tuple[Array, Array],
+    valid: Float[Array, " b"],
+) -> Metrics:
+    """Return how well a segmenter that has never seen these drawings reads them, as they are and in
+    black and white (``reader__`` and ``reader__binarised__``).
+
+    Args:
+        reader: the segmenter.
+        variables: of it.
+        pictures: drawings in [0, 1], and label maps of their photographs, 255 = unlabelled.
+        valid: whether an example counts.
+
+    """
+    grey, labels = readability.luma(pictures[0]), pictures[1]
+    found: Metrics = {}
+    for way, seen in (("", grey), ("binarised__", readability.black_and_white(grey))):
+        read = reader.apply(variables, seen).argmax(-1).astype(jnp.int32)
+        counts = confusion_counts(read, labels, reader.classes)
+        found |= scalars(Confusion.of(counts, valid), (), f"reader__{way}")
+    return found

@@ -25,10 +25,8 @@ from jaxtyping import Float, UInt8
 from segsynth.engine.optimizers import update_ema
 from segsynth.errors import UserError
 from segsynth.metrics.accumulators import finite_means
-from segsynth.metrics.clip_score import FIVEK_SUBJECTS, PROMPT
+from segsynth.metrics.clip_score import PROMPT
 from segsynth.networks.any_side import drawn
-from segsynth.pretrained.drawing_features import Retriever
-from segsynth.pretrained.set_features import SetFeatures
 from segsynth.settings import configure
 from segsynth.system import CompiledPredict, FrozenSpec, TrainState
 from segsynth.systems.line_drawing import any_size, building, evaluation, pool
@@ -36,11 +34,10 @@ from segsynth.systems.line_drawing.manner import Manner
 from segsynth.systems.line_drawing.networks import JUDGES, Networks
 from segsynth.systems.line_drawing.objective import Examples, Objective, Played
 from segsynth.systems.line_drawing.optimizers import adams
+from segsynth.systems.line_drawing.panel import Panel
 from segsynth.systems.line_drawing.presets import Preset, resolved
 from segsynth.systems.line_drawing.segmentation import IGNORE, WARM_RATE
 from segsynth.types import Array, Batch, Frozen, HostBatch, PRNGKey, Scalars, Variables
-
-_JUDGED_BY = ("labels", "subject", "style", "retrieval")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,12 +50,7 @@ class LineDrawing:
     side: int = 256
     pool: int = 0
     ema: float = 0.0
-    judged_by: tuple[str, ...] = ()
-    subjects: tuple[tuple[str, str], ...] = ()
-    prompt: str = PROMPT
-    things: tuple[int, ...] = ()
-    style: SetFeatures | None = None
-    retriever: Retriever | None = None
+    panel: Panel = Panel()
     manner: Manner = Manner()
 
     inputs = ("image",)
@@ -87,6 +79,7 @@ class LineDrawing:
         things: tuple[int, ...] = (),
         style: Mapping[str, Any] | None = None,
         retrieval: Mapping[str, Any] | None = None,
+        reader: Mapping[str, Any] | None = None,
         dtype: Literal["float32", "bfloat16"] = "float32",
     ) -> "LineDrawing":
         """Build from the keys of a config's ``system`` section.
@@ -100,27 +93,16 @@ class LineDrawing:
         ``patches``; ``loss``: `losses.Weights`; ``seg``: `segmentation.Segmentation`. ``pool``:
         made pictures of each kind that are kept for the discriminators. ``optimizer``:
         `optimizers.adams`. ``ema``: decay of the drawer's moving average; 0 = none.
-        ``judged_by``: "labels" and "subject", which evaluation reads besides what training does,
-        "style", a kernel distance from the real drawings, and "retrieval", whether photographs are
-        found by their drawings.
-        ``subjects``: words for the classes of ``subject`` in captions; MIT-Adobe FiveK's if None.
-        ``prompt``: what these begin with, "a photo of" for another reading of the CLIP score.
-        ``things``: classes of ``labels`` that are objects, to tell kinds of borders. ``style``:
-        ``network`` of that distance and ``capacity``, the most examples of an evaluation;
-        ``retrieval``: the same of `segsynth.pretrained.drawing_features.Retriever`.
+        ``judged_by`` and what follows it: who judges drawings in evaluations (`Panel`).
         """
         sections = {"generator": generator, "discriminator": discriminator, "features": features}
         sections |= {"geometry": geometry, "clip": clip, "loss": loss, "seg": seg, "pool": pool}
         settings = resolved(preset, sections)
-        if unknown := set(judged_by) - set(_JUDGED_BY):
-            raise UserError(
-                f"system.judged_by has {min(unknown)!r}; expected of {', '.join(_JUDGED_BY)}"
-            )
-        made = building.objective(settings, tuple(judged_by), dtype)
+        panel = Panel.from_config(judged_by, subjects, prompt, things, style, retrieval, reader)
+        made = building.objective(settings, panel.judged_by, dtype)
         rates = dict(optimizer or {})
         if made.seg.mode == "warm_joint":
             rates.setdefault("segmenter", WARM_RATE)
-        words = tuple(zip(subjects, subjects, strict=True)) if subjects else FIVEK_SUBJECTS.items()
         generators_tx, judges_tx = configure(adams, rates, "system.optimizer")
         return cls(
             objective=made,
@@ -129,12 +111,7 @@ class LineDrawing:
             side=side,
             pool=settings["pool"],
             ema=ema,
-            judged_by=tuple(judged_by),
-            subjects=tuple(words),
-            prompt=prompt,
-            things=tuple(things),
-            style=building.style(style or {}) if "style" in judged_by else None,
-            retriever=building.retriever(retrieval or {}) if "retrieval" in judged_by else None,
+            panel=panel,
         )
 
     @property
@@ -151,13 +128,14 @@ class LineDrawing:
     def targets(self) -> tuple[str, ...]:
         """Drawings, and what is known of the photograph."""
         depth = ("depth",) if self.objective.weights.geometry else ()
-        labels = ("labels",) if self.objective.seg.used or "labels" in self.judged_by else ()
-        return (*self.outputs, *depth, *labels, *(n for n in self.judged_by if n == "subject"))
+        known = set(self.panel.targets) | ({"labels"} if self.objective.seg.used else set())
+        return (*self.outputs, *depth, *(name for name in ("labels", "subject") if name in known))
 
     @property
     def label_limit(self) -> int:
         """Labels are 0 .. ``label_limit`` - 1, or `ignored_label`; borders are told from any."""
-        return self.objective.seg.classes if self.objective.seg.used else IGNORE
+        classes = self.objective.seg.classes if self.objective.seg.used else IGNORE
+        return min(classes, self.panel.label_limit)
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -210,10 +188,7 @@ class LineDrawing:
             specs["clip"] = FrozenSpec(nets.meaning.init, "CLIP, for meaning")
         if self.objective.seg.used and not self.objective.seg.trained:
             specs["segmenter"] = self._spec("segmenter", "reads labels from a drawing")
-        if self.style is not None:
-            specs["style"] = FrozenSpec(self.style.init, "compares sets of drawings")
-        if self.retriever is not None:
-            specs["retrieval"] = FrozenSpec(self.retriever.encode.init, "finds photographs")
+        specs |= self.panel.frozen
         return {name: dataclasses.replace(spec, predicts=False) for name, spec in specs.items()}
 
     def init(self, key: PRNGKey) -> TrainState:
@@ -303,26 +278,10 @@ class LineDrawing:
         values = evaluation.loss_values(self.objective, *common, restored)
         if self.objective.weights.geometry:
             values |= evaluation.depth_values(self.objective, *common)
-        values |= evaluation.drawing_values(drawing, examples.photo, examples.labels, self.things)
-        real = evaluation.drawing_values(examples.drawing, examples.photo, None)
-        values |= {f"real_drawings__{name}": real[name] for name in ("ink_ratio", "mid_grey")}
+        values |= self.panel.values(examples, drawing)
         scores = finite_means(values, valid)
-        if "subject" in self.judged_by:
-            scores |= evaluation.clip_values(
-                self.networks.meaning,
-                nets["clip"],
-                dict(self.subjects),
-                (drawing, examples.photo),
-                batch["subject"],
-                valid,
-                self.prompt,
-            )
-        if self.style is not None:
-            pair = (examples.drawing, drawing)
-            scores |= evaluation.style_values(self.style, frozen["style"], pair, valid)
-        if self.retriever is not None:
-            pair = (drawing, examples.photo)
-            scores |= evaluation.retrieval_values(self.retriever, frozen["retrieval"], pair, valid)
+        meaning, subject = self.networks.meaning, batch.get("subject")
+        scores |= self.panel.scores(meaning, nets, examples, drawing, subject, valid)
         shown = {"photo": batch["image"], "restored": to_bytes(restored)}
         shown["drawing"] = jnp.broadcast_to(to_bytes(drawing), batch["image"].shape)
         if examples.labels is not None:
