@@ -61,8 +61,8 @@ COLUMNS = {
     "their cosine": "photo_cosine[standin]",
     "mIoU": "mean_iou",
     "mIoU, black and white": "binarised/mean_iou",
-    "mIoU, who knows others' drawings": "reader/mean_iou",
-    "the same, black and white": "reader/binarised/mean_iou",
+    "mIoU by a segmenter of others' drawings": "reader/mean_iou",
+    "mIoU by a segmenter of others' drawings, black and white": "reader/binarised/mean_iou",
     "depth error": "aligned_error",
     "depth order": "order",
 }
