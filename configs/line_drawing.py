@@ -52,7 +52,7 @@ _COCO = {"classes": 182, "things": tuple(range(91))}
 #: Steps of the demo's generators, and their blocks where several phases must know them.
 _DEMO_STEPS, _BLOCKS = 2000, 3
 #: Published networks that read drawings, and that judge them in tables.
-_READERS = {"features": "inception_v3_mixed6b", "clip": "clip_vit_b32"}
+_LOSS_NETWORKS = {"features": "inception_v3_mixed6b", "clip": "clip_vit_b32"}
 _JUDGES = {"style": "inception_fid", "retrieval": "clip_vit_b16"}
 #: How a segmenter is trained beforehand, behind a preset and a "+".
 _MODES = ("frozen_photo", "frozen_draw", "warm_joint")
@@ -108,7 +108,7 @@ def _reader(config: ConfigDict, name: str, weights: str, drawer: str = "") -> di
     system, frozen = {"name": name, "optimizer": adamw, "dtype": "float32"}, {}
     if name == "depth":
         system |= {"features": follow(config.features), "head": follow(config.head)}
-        frozen["features"] = f"{weights}:{_READERS['features']}"
+        frozen["features"] = f"{weights}:{_LOSS_NETWORKS['features']}"
     else:
         system |= {key: value for key, value in follow(config.unet).items() if key != "things"}
     if drawer:
@@ -117,7 +117,7 @@ def _reader(config: ConfigDict, name: str, weights: str, drawer: str = "") -> di
     return {"system": system, "train": {"steps": 1, "global_batch": 8}, "frozen": frozen}
 
 
-def _of_others(config: ConfigDict, weights: str) -> dict:
+def _outsider(config: ConfigDict, weights: str) -> dict:
     """Return the phase of a segmenter that learns from the scenes' own drawings, or else from those
     by the generator that the baseline's authors published.
     """
@@ -155,14 +155,14 @@ def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
         "prompt": "a line drawing of",
         "style": {"network": kind, "capacity": 2048},
         "retrieval": {"network": kind, "capacity": 2048},
-        "reader": dict(unet),
+        "outsider": dict(unet),
         "dtype": "float32",
     }
     return {
         "system": system,
         "data": {"unpaired": _scene_drawings(config)},
         "train": {"steps": 1, "global_batch": 8},
-        "frozen": {name: f"{weights}:{row}" for name, row in _READERS.items()},
+        "frozen": {name: f"{weights}:{row}" for name, row in _LOSS_NETWORKS.items()},
         "init_from": {"geometry": "phase:depth"},
     }
 
@@ -334,15 +334,15 @@ def _table(
     del config.phases["drawing"]
     config.generator.blocks = config.generator.blocks or _BLOCKS
     kind = "published" if weights == "pretrained" else "standin"
-    config.phases.reader = _of_others(config, weights)
-    config.phases.reader.train.steps = steps(config.phases.reader)
-    run, rows = ["depth", "reader"], [("drawings of others, read by their segmenter", "reader", "")]
+    config.phases.outsider = _outsider(config, weights)
+    config.phases.outsider.train.steps = steps(config.phases.outsider)
+    run, rows = ["outsider", "depth"], [("drawings of others", "outsider", "", "ours")]
     for name, mode in (("baseline", "off"), ("segmentation", "joint")):
         phase = ConfigDict(_drawing(config, kind, weights))
         set_up(phase)
-        phase.system.judged_by += ("style", "retrieval", "reader")
+        phase.system.judged_by += ("style", "retrieval", "outsider")
         phase.frozen.update({judge: f"{weights}:{row}" for judge, row in _JUDGES.items()})
-        phase.frozen.reader = "phase:reader"
+        phase.frozen.outsider = "phase:outsider"
         phase.system.seg.mode = mode
         config.phases[name] = phase
         run.append(name)

@@ -302,6 +302,8 @@ def _read(name: str, path: str | os.PathLike, polarity: str) -> np.ndarray:
         return pictures.read_mask(path, polarity)
     if name == "image":
         return pictures.read_image(path)
+    if name == "drawing":
+        return pictures.read_drawing(path)
     labels, modality = pictures.read_labels(path), modalities.get(name)
     if labels.max(initial=0) > modality.high:
         raise UserError(

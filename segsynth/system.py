@@ -61,12 +61,14 @@ class FrozenSpec:
 
     ``init(key)`` returns its linen variables (``{"params": ..., ...}``); it is only ever run
     abstractly, to learn the shapes that a checkpoint must hold. ``predicts``: whether ``predict``
-    reads it; one that only training and evaluation read need not be there for users.
+    reads it; one that only training and evaluation read need not be there for users. ``stored``:
+    the name under which the phase that trained it keeps it; "" = the name that it has here.
     """
 
     init: Callable[[PRNGKey], Any]
     doc: str
     predicts: bool = True
+    stored: str = ""
 
 
 #: ``predict`` of one `Answering` value, compiled: ``(value, inputs, key) -> outputs``.

@@ -123,6 +123,9 @@ def test_rows_of_one_side_only():
         ("mask_restoration:table_camvid", 19, 8),
         ("mask_restoration:table_paper", 19, 8),
         ("inpaint_c2f:table", 8, 2),
+        ("line_drawing:table", 7, 7),
+        ("line_drawing:table_long", 7, 7),
+        ("line_drawing:table_paper", 7, 7),
     ],
 )
 def test_the_presets_of_tables_fill_every_row(name, rows, units):

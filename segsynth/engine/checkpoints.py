@@ -147,6 +147,11 @@ class Checkpoints:
         Raises :class:`UserError` when there is no such step, network or readable checkpoint.
         """
         steps = self._select(step)
+        if steps and (known := self._networks(steps[-1])) and name not in known:
+            raise UserError(
+                f"the checkpoints in {self.directory} hold no network {name!r}; they hold "
+                f"{', '.join(sorted(known))}"
+            )
         found = self._newest(
             steps, lambda step: self._read(step, self._names(step, name, abstract))
         )
@@ -174,6 +179,12 @@ class Checkpoints:
         items = {f"{'ema' if averaged else 'params'}.{name}": abstract["params"]}
         collections = {k: v for k, v in abstract.items() if k != "params"}
         return {**items, f"model_state.{name}": collections} if collections else items
+
+    def _networks(self, step: int) -> set[str]:
+        """Return the names of the networks of a step; none of a damaged one."""
+        kinds = ("params.", "ema.")
+        found = (path.name for path in (self.directory / str(step)).glob("*.*"))
+        return {name.partition(".")[2] for name in found if name.startswith(kinds)}
 
     def _read(self, step: int, items: Mapping[str, Any]) -> Mapping[str, Any]:
         args = {name: ocp.args.StandardRestore(tree) for name, tree in items.items()}

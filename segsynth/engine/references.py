@@ -62,7 +62,7 @@ def load_network(
         best_mode=judged.get("best_mode", "max"),
         read_only=True,
     ) as checkpoints:
-        return checkpoints.network(name, abstract, step)
+        return checkpoints.network(spec.stored or name, abstract, step)
 
 
 def check(run: Run, phase: str, system: Predictor, predicting: bool = False) -> None:

@@ -26,7 +26,7 @@ HIGHER = (
     *("edge_f1", "edge_precision", "edge_recall"),
     *(f"edge_recall_{kind}" for kind in ("stuff_stuff", "thing_stuff", "thing_thing")),
     *("shading", "mean_iou", "binarised/mean_iou", "order", "clip_score"),
-    *("clip_cosine", "photo_cosine[standin]", "reader/mean_iou", "reader/binarised/mean_iou"),
+    *("clip_cosine", "photo_cosine[standin]", "outsider/mean_iou", "outsider/binarised/mean_iou"),
 )
 LOWER = ("mid_grey", "aligned_error")
 #: Beside whose CLIP score that of drawings stands: it means nothing by itself.
@@ -59,10 +59,10 @@ COLUMNS = {
     "its cosine": "clip_cosine",
     "photo found by random features": "retrieval[standin]",
     "their cosine": "photo_cosine[standin]",
-    "mIoU": "mean_iou",
-    "mIoU, black and white": "binarised/mean_iou",
-    "mIoU by a segmenter of others' drawings": "reader/mean_iou",
-    "mIoU by a segmenter of others' drawings, black and white": "reader/binarised/mean_iou",
+    "mIoU by a segmenter of these drawings": "mean_iou",
+    "mIoU by a segmenter of these drawings, black and white": "binarised/mean_iou",
+    "mIoU by a segmenter of others' drawings": "outsider/mean_iou",
+    "mIoU by a segmenter of others' drawings, black and white": "outsider/binarised/mean_iou",
     "depth error": "aligned_error",
     "depth order": "order",
 }

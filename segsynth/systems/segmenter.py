@@ -24,7 +24,7 @@ from segsynth.engine.optimizers import adamw
 from segsynth.errors import UserError
 from segsynth.losses.labels import cross_entropy
 from segsynth.metrics import readability
-from segsynth.metrics.segmentation import Confusion, confusion_counts, scalars
+from segsynth.metrics.reading import reading_scores
 from segsynth.networks import any_side
 from segsynth.networks.resnet_generator import ResnetGenerator
 from segsynth.networks.segmentation_unet import SegmentationUNet
@@ -32,7 +32,7 @@ from segsynth.settings import configure
 from segsynth.system import CompiledPredict, FrozenSpec, TrainState
 from segsynth.types import Array, Batch, Frozen, HostBatch, PRNGKey, Scalars, Variables
 
-#: What is segmented, or drawn first.
+#: What there is of a scene: its photograph, or somebody's drawing of it.
 Sees = Literal["image", "drawing"]
 
 _IGNORE = 255
@@ -71,11 +71,12 @@ class Segmenter:
 
         ``classes``: of the labels, 0 .. classes - 1; ``names`` of them, for a row of metrics each.
         ``width``, ``levels``, ``norm``: `SegmentationUNet`. ``drawer``: ``width``, ``blocks`` and
-        ``channels`` of the generator whose drawings are seen, in grey; empty = photographs are, or
-        with ``sees`` "drawing" the drawings that people made of them.
+        ``channels`` of the generator whose drawings are seen, in grey; empty = there is none.
+        ``sees``: "image", photographs, of which a drawer makes drawings first, or "drawing", those
+        of the data set, which have one channel.
 
         Raises:
-            UserError: a drawer of drawings.
+            UserError: a drawer that would be given drawings.
 
         """
         if drawer and sees != "image":
@@ -101,7 +102,8 @@ class Segmenter:
     @property
     def pictures(self) -> tuple[str, ...]:
         """What an evaluation shows."""
-        return (*(name for name in self.inputs if name == "image"), "seen", "labels", "truth")
+        photo = ("image",) if self.sees == "image" else ()
+        return (*photo, "seen", "labels", "truth")
 
     @property
     def label_limit(self) -> int:
@@ -151,8 +153,8 @@ class Segmenter:
         self, variables: Variables, frozen: Frozen, inputs: Batch, key: PRNGKey
     ) -> dict[str, Array]:
         """Return ``labels`` uint8 (b, h, w, 1). ``key`` decides nothing."""
-        found = self._found(variables, self._seen(frozen, inputs[self.sees]))
-        return {"labels": found[..., None].astype(jnp.uint8)}
+        logits = self._logits(variables, self._seen(frozen, inputs[self.sees]))
+        return {"labels": logits.argmax(-1, keepdims=True).astype(jnp.uint8)}
 
     def eval_step(
         self, variables: Variables, frozen: Frozen, batch: Batch, key: PRNGKey
@@ -163,19 +165,19 @@ class Segmenter:
         shades of grey is a code and no line.
         """
         seen, truth = self._seen(frozen, batch[self.sees]), _labels(batch)
-        given = {"": seen}
-        if self.drawer is not None or self.sees == "drawing":
-            given["binarised__"] = readability.black_and_white(seen)
-        found = {prefix: self._found(variables, x) for prefix, x in given.items()}
-        scores: dict[str, clu.metrics.Metric] = {}
-        for prefix, labels in found.items():
-            counts = confusion_counts(labels, truth, self.network.classes)
-            names = self.names if not prefix else ()
-            scores |= scalars(Confusion.of(counts, batch["valid"]), names, prefix)
+        drawings = self.drawer is not None or self.sees == "drawing"
+        scores, labels = reading_scores(
+            lambda x: self._logits(variables, x),
+            seen,
+            truth,
+            batch["valid"],
+            names=self.names,
+            crisp=drawings,
+        )
         grey = jnp.round(jnp.clip(seen, 0, 1) * 255).astype(jnp.uint8)
         drawn = {"image": batch["image"]} if self.sees == "image" else {}
         drawn |= {"seen": jnp.repeat(grey, 3, axis=-1)}
-        drawn |= {name: x[..., None] for name, x in (("labels", found[""]), ("truth", truth))}
+        drawn |= {name: x[..., None] for name, x in (("labels", labels), ("truth", truth))}
         return clu.metrics.Collection.create_collection(**scores), drawn
 
     def remarks(self, variables: Variables, frozen: Frozen, inputs: HostBatch) -> tuple[str, ...]:
@@ -199,12 +201,12 @@ class Segmenter:
             return readability.luma(picture)
         return readability.luma(any_side.drawn(self.drawer, frozen["drawer"], picture))
 
-    def _found(self, variables: Variables, seen: Float[Array, "b h w 1"]) -> Array:
+    def _logits(self, variables: Variables, seen: Float[Array, "b h w 1"]) -> Array:
         mine = {
             "params": variables["params"]["segmenter"],
             **variables["model_state"].get("segmenter", {}),
         }
-        return self.network.apply(mine, seen).argmax(-1).astype(jnp.int32)
+        return self.network.apply(mine, seen)
 
 
 def _labels(batch: Batch) -> Array:

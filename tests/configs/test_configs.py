@@ -70,13 +70,20 @@ def test_every_phase_builds_and_knows_its_shapes(file, preset):
             if kind != "phase":  # published weights need not be here
                 assert loading.is_reference(reference) and loading.find(source)
                 continue
-            assert network in trained[source], f"{phase}: {network}"
+            assert _stored(system, network) in trained[source], f"{phase}: {network}"
         for network, reference in settings["frozen"].items():
             known = preset in PAPER.get(file.stem, ()) or preset.startswith("table")
             if not reference.startswith("phase:") or known or network not in system.frozen:
                 continue  # the same code as for the others, and slow to trace
             shapes = jax.eval_shape(system.frozen[network].init, jax.random.key(0))["params"]
-            assert jax.tree.map(_kind, shapes) == trained[reference.partition(":")[2]][network]
+            expected = trained[reference.partition(":")[2]][_stored(system, network)]
+            assert jax.tree.map(_kind, shapes) == expected
+
+
+def _stored(system, network):
+    """The name of a network in the phase that trains it."""
+    spec = system.frozen.get(network)
+    return (spec and spec.stored) or network
 
 
 def _kind(x):

@@ -17,7 +17,8 @@ BENCHMARKS, CONFIG = ROOT / "benchmarks", ROOT / "configs/line_drawing.py"
 DISTANCE = "kernel[standin]"
 FOUND = {
     "measures": [
-        {"measure": "binarised/mean_iou", "gain": {"mean": 0.02, "low": 0.01, "high": 0.03}}
+        {"measure": "binarised/mean_iou", "gain": {"mean": 0.02, "low": 0.01, "high": 0.03}},
+        {"measure": "outsider/binarised/mean_iou", "gain": {"mean": 0.1, "low": 0.1, "high": 0.1}},
     ],
     "baseline": {"edge_f1": 0.7, "mid_grey": 0.1, DISTANCE: 0.10, f"{DISTANCE}/std": 0.01},
     "segmentation": {DISTANCE: 0.125, f"{DISTANCE}/std": 0.01},
@@ -42,13 +43,15 @@ def words(judged):
 
 
 def test_a_verdict_says_what_holds(verdict):
-    assert words(verdict(FOUND)) == ["yes"] * 4
-    assert words(verdict(changed("segmentation", **{DISTANCE: 0.131}))) == ["yes"] * 3 + ["no"]
+    assert words(verdict(FOUND)) == ["yes"] * 5
+    assert words(verdict(changed("segmentation", **{DISTANCE: 0.131}))) == ["yes"] * 4 + ["no"]
     grey = changed("segmenter_segmentation", **{"mean_iou": 0.5})
-    assert words(verdict(grey)) == ["yes", "yes", "no", "yes"]
-    none = copy.deepcopy(FOUND)
-    none["measures"][0]["gain"]["low"] = -0.001
-    assert words(verdict(none)) == ["yes", "no", "yes", "yes"]
+    assert words(verdict(grey)) == ["yes", "yes", "yes", "no", "yes"]
+    for place in range(2):
+        none = copy.deepcopy(FOUND)
+        none["measures"][place]["gain"]["low"] = -0.001
+        expected = ["no" if i == place + 1 else "yes" for i in range(5)]
+        assert words(verdict(none)) == expected
 
 
 @pytest.mark.parametrize("base", [0.01, 0.0, -0.02])

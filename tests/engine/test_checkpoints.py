@@ -139,6 +139,16 @@ def test_a_network_is_read_without_the_rest(tmp_path):
     assert (net["params"]["w"] == 101).all()
 
 
+def test_a_network_that_nobody_trained_is_refused(tmp_path):
+    """And nothing is said of deleting what is whole."""
+    _saved(tmp_path / "c", (1,))
+    with (
+        Checkpoints(tmp_path / "c", read_only=True) as checkpoints,
+        pytest.raises(UserError, match=r"hold no network 'other'; they hold net, plain$"),
+    ):
+        checkpoints.network("other", {"params": _abstract().params["net"]})
+
+
 @pytest.mark.parametrize("step", [7, "7", "banana"])
 def test_a_step_that_was_not_saved_is_refused(tmp_path, step):
     _saved(tmp_path / "c", (1, 2))

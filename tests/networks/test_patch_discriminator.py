@@ -8,7 +8,7 @@ from scipy import signal
 
 from segsynth.networks.patch_discriminator import PatchDiscriminator
 
-NETWORK = PatchDiscriminator(4, 3, padding=1, spectral=False)
+NETWORK = PatchDiscriminator(2, 4, padding=1, spectral=False)
 
 
 def convolved(x, layer, stride):
@@ -23,8 +23,8 @@ def convolved(x, layer, stride):
 
 
 def by_hand(params, x):
-    """``n_layers=2`` of NLayerDiscriminator: strides 2, 2, 1, 1; norm on the middle ones."""
-    for name, stride in (("conv_0", 2), ("conv_1", 2), ("conv_2", 1)):
+    """``n_layers=3`` of NLayerDiscriminator: strides 2, 2, 2, 1, 1; norm on the middle ones."""
+    for name, stride in (("conv_0", 2), ("conv_1", 2), ("conv_2", 2), ("conv_3", 1)):
         x = convolved(x, params[name], stride)
         if name != "conv_0":
             x = (x - x.mean((0, 1))) / np.sqrt(x.var((0, 1)) + 1e-5)
@@ -32,7 +32,7 @@ def by_hand(params, x):
     return convolved(x, params["logits"], 1)
 
 
-@pytest.mark.parametrize("size", [(32, 40), (33, 46)], ids=["even", "odd"])
+@pytest.mark.parametrize("size", [(64, 64), (65, 70)], ids=["even", "odd"])
 def test_it_is_the_published_stack_of_layers(size):
     random = np.random.default_rng(0)
     picture = random.random((1, *size, 3))

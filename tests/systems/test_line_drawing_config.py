@@ -107,21 +107,21 @@ def test_tables_show_what_is_measured_with_its_controls():
 
 
 @pytest.mark.parametrize("preset", ["table", "table_long", "table_paper"])
-def test_both_methods_are_read_by_one_segmenter_that_saw_neither(preset):
+def test_one_segmenter_that_learned_from_neither_reads_both_methods(preset):
     """It learns from drawings of others: the scenes' own, or those of the published generator."""
     run, built = load(preset)
-    ours = run.settings("reader")["frozen"]
+    frozen = run.settings("outsider")["frozen"]
     for name in ("baseline", "segmentation"):
-        assert "reader" in built[name].panel.judged_by
-        assert run.settings(name)["frozen"]["reader"] == "phase:reader"
-        assert built[name].panel.reader == built["reader"].network
-    assert run.phases.index("reader") < run.phases.index("baseline")
+        assert "outsider" in built[name].panel.judged_by
+        assert run.settings(name)["frozen"]["outsider"] == "phase:outsider"
+        assert built[name].panel.outsider == built["outsider"].network
+    assert run.phases.index("outsider") < run.phases.index("baseline")
     if preset == "table_paper":
-        assert ours == {"drawer": "pretrained:informative_drawings_contour"}
-        assert (built["reader"].drawer.width, built["reader"].drawer.blocks) == (64, 3)
+        assert frozen == {"drawer": "pretrained:informative_drawings_contour"}
+        assert (built["outsider"].drawer.width, built["outsider"].drawer.blocks) == (64, 3)
     else:
-        assert ours == {} and built["reader"].inputs == ("drawing",)
-        assert run.settings("reader")["data"]["options"]["provides"] == ["drawing", "labels"]
+        assert frozen == {} and built["outsider"].inputs == ("drawing",)
+        assert run.settings("outsider")["data"]["options"]["provides"] == ["drawing", "labels"]
 
 
 def test_a_phase_goes_on_with_statistics_too(tmp_path):
@@ -150,6 +150,22 @@ def test_a_phase_goes_on_with_statistics_too(tmp_path):
         expected = {**getattr(state, kind), **getattr(before, kind)}
         jax.tree.map(np.testing.assert_array_equal, getattr(found, kind), expected)
     assert "batch_stats" in found.model_state["segmenter"]
+
+
+def test_the_outsider_is_what_another_phase_trained(tmp_path):
+    """By the name that a segmenter has there, with its statistics."""
+    network = {"classes": 3, "width": 4, "levels": 1}
+    judged = build(seg={"mode": "off"}, judged_by=["outsider"], outsider=network, **LIGHT)
+    learner = systems.build({"name": "segmenter", "sees": "drawing", **network})
+    phases = {"others": {}, "baseline": {"frozen": {"outsider": "phase:others"}}}
+    run = Run.create(tmp_path, {"seed": 0, "run": list(phases), "phases": phases})
+    trained = jax.jit(learner.init)(jax.random.key(1))
+    with Checkpoints(run.directory("others").checkpoints) as checkpoints:
+        checkpoints.save(3, trained)
+    frozen = references.load_frozen(run, "baseline", judged, sharding.plan(data=1))
+    expected = {"params": trained.params["segmenter"], **trained.model_state["segmenter"]}
+    jax.tree.map(np.testing.assert_array_equal, frozen, {"outsider": expected})
+    assert set(expected) == {"params", "batch_stats"}
 
 
 def test_epochs_are_of_a_phase_s_own_batches():

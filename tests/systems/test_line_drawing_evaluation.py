@@ -20,7 +20,7 @@ from segsynth.systems.line_drawing.networks import Networks
 from segsynth.systems.line_drawing.objective import Examples
 
 KEY = jax.random.key(0)
-READER = {"classes": CLASSES, "width": 4, "levels": 1}
+OUTSIDER = {"classes": CLASSES, "width": 4, "levels": 1}
 
 
 def judged(system, seed=0):
@@ -34,7 +34,7 @@ def judged(system, seed=0):
 
 @pytest.fixture(scope="module")
 def light():
-    system = build(things=[3, 4], judged_by=["reader"], reader=READER, **LIGHT)
+    system = build(things=[3, 4], judged_by=["outsider"], outsider=OUTSIDER, **LIGHT)
     return system, *judged(system)
 
 
@@ -212,37 +212,39 @@ def test_the_stand_ins_have_another_name():
     assert meaning.tokens(["a line drawing of people"]).shape == (1, 77)
 
 
-def test_a_reader_of_others_drawings_reads_them_as_they_are_and_in_black_and_white():
+def test_an_outsider_reads_drawings_as_they_are_and_in_black_and_white():
     """Classes drawn as 0.6 and 0.9 are both paper."""
 
-    class Reader(SegmentationUNet):
+    class Outsider(SegmentationUNet):
         def apply(self, variables, seen):
             return jax.nn.one_hot((seen[..., 0] > 0.75).astype(jnp.int32), self.classes)
 
     labels = jnp.zeros((2, 16, 16), jnp.int32).at[:, :, 8:].set(1).at[:, :2].set(255)
     drawing = jnp.where(labels == 1, 0.9, 0.6)[..., None]
+    drawing = drawing.at[1].set(1.5 - drawing[1])  # all of it wrong, and not valid
     valid = jnp.asarray([1.0, 0.0])
-    found = evaluation.reader_values(Reader(3), {}, (drawing, labels), valid)
+    found = evaluation.outsider_values(Outsider(3), {}, drawing, labels, valid)
     values = {name_of(name): float(metric.compute()) for name, metric in found.items()}
-    assert values["reader/mean_iou"] == pytest.approx(1.0)
+    assert values["outsider/mean_iou"] == pytest.approx(1.0)
     # In black and white all of it is class 1, which half of it is.
-    assert values["reader/binarised/mean_iou"] == pytest.approx(0.25)
-    assert {"reader/mean_iou", "reader/binarised/mean_iou"} <= set(readability.HIGHER)
+    assert values["outsider/binarised/mean_iou"] == pytest.approx(0.25)
+    assert {"outsider/mean_iou", "outsider/binarised/mean_iou"} <= set(readability.HIGHER)
 
 
-def test_the_reader_is_frozen_and_no_loss_looks_at_it(light):
+def test_the_outsider_is_frozen_and_no_loss_looks_at_it(light):
     """Its scores move with its own numbers; it is asked without a segmentation loss, too."""
-    off = build(seg={"mode": "off"}, judged_by=["reader"], reader=READER, **LIGHT)
-    assert set(off.frozen) == {"reader"} and "labels" in off.targets
-    assert off.label_limit == CLASSES and "reader" not in off.players
+    off = build(seg={"mode": "off"}, judged_by=["outsider"], outsider=OUTSIDER, **LIGHT)
+    assert set(off.frozen) == {"outsider"} and "labels" in off.targets
+    assert off.label_limit == CLASSES and "outsider" not in off.players
     system, given, values, *_ = light
     state, frozen = start(system)
-    one_class = jax.tree.map(jnp.zeros_like, frozen["reader"]["params"])
+    jax.eval_shape(system.train_step, state, {}, given, KEY)  # a step that needs it would fail
+    one_class = jax.tree.map(jnp.zeros_like, frozen["outsider"]["params"])
     one_class["head"]["bias"] = one_class["head"]["bias"].at[2].set(1.0)
-    blind = {"reader": {**frozen["reader"], "params": one_class}}
+    blind = {"outsider": {**frozen["outsider"], "params": one_class}}
     step = compiled(system, "eval_step")
     found = step(state.variables(), blind, given, KEY)[0].compute()
     share = float((given["labels"] == 2).mean())
-    assert float(found["reader__accuracy"]) == pytest.approx(share, abs=1e-6)
-    assert values["reader__accuracy"] != pytest.approx(share, abs=1e-6)
+    assert float(found["outsider__accuracy"]) == pytest.approx(share, abs=1e-6)
+    assert values["outsider__accuracy"] != pytest.approx(share, abs=1e-6)
     assert float(found["edge_f1"]) == values["edge_f1"]

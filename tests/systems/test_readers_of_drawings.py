@@ -7,12 +7,28 @@ import numpy as np
 import pytest
 
 from segsynth import systems
+from segsynth.networks import any_side
 from segsynth.networks.resnet_generator import ResnetGenerator
 
 READERS = {
     "depth": {"features": {"network": "standin", "side": 112}, "head": {"width": 1, "blocks": 1}},
     "segmenter": {"classes": 3, "width": 4, "levels": 1, "names": ["a", "b", "c"]},
 }
+
+
+def test_every_rest_of_both_sides_is_grown_and_cut_at_the_same_end():
+    """What copies a picture gives it back, whatever its sides leave when divided by 4."""
+
+    class Copying(ResnetGenerator):
+        def apply(self, variables, photo):
+            assert all(side % 4 == 0 and side >= 16 for side in photo.shape[1:3])
+            return photo
+
+    whole = np.random.default_rng(0).random((1, 20, 20, 3)).astype(np.float32)
+    for height in (13, 16, 18, 19):
+        for width in (14, 15, 17, 20):
+            photo = jnp.asarray(whole[:, :height, :width])
+            np.testing.assert_array_equal(any_side.drawn(Copying(3), {}, photo), photo)
 
 
 @pytest.mark.parametrize("name", sorted(READERS))

@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from segsynth import systems
 from segsynth.errors import UserError
 from segsynth.networks.resnet_generator import ResnetGenerator
 from segsynth.networks.segmentation_unet import SegmentationUNet
+from segsynth.predict import Synthesizer
 
 SIDE, COUNT, KEY = 16, 2, jax.random.key(0)
 TINY = {
@@ -124,6 +126,29 @@ def test_drawings_of_others_are_read_as_they_are():
     jax.eval_shape(system.train_step, state, frozen, given, KEY)
     with pytest.raises(UserError, match="there is a drawer"):
         systems.build({**TINY, "sees": "drawing", "drawer": {"width": 4}})
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_a_file_with_a_drawing_is_read_as_ink_on_paper(tmp_path, mode):
+    """In grey, in colour, or as ink on a transparent ground."""
+    size = SIDE, SIDE
+
+    class Looking(SegmentationUNet):
+        def apply(self, variables, picture):
+            return jax.nn.one_hot((picture[..., 0] > 0.5).astype(jnp.int32), 3)
+
+    system = dataclasses.replace(build(sees="drawing"), network=Looking(3, 4, 1))
+    ink = Image.new("L", size, 255)
+    ink.paste(0, (4, 4, 8, 8))
+    if mode == "RGBA":
+        picture = Image.new("RGBA", size, (0, 0, 0, 0))
+        picture.paste((0, 0, 0, 255), (4, 4, 8, 8))
+    else:
+        picture = ink.convert(mode)
+    picture.save(tmp_path / "a.png")
+    variables = {"params": {"segmenter": {}}, "model_state": {}}
+    found = Synthesizer(system, variables, {})(drawing=tmp_path / "a.png")["labels"]
+    np.testing.assert_array_equal(found[..., 0], np.asarray(ink) > 127)
 
 
 def test_what_stands_in_greys_is_not_found_in_black_and_white():

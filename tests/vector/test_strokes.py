@@ -13,13 +13,16 @@ from segsynth.vector import skeleton
 from segsynth.vector.strokes import strokes
 from segsynth.vector.svg import svg
 
-_LINE = "{http://www.w3.org/2000/svg}polyline"
+_LINE, _GROUP = (f"{{http://www.w3.org/2000/svg}}{name}" for name in ("polyline", "g"))
 
 
 def rasterised(text, size):
     """Draw the lines of an SVG file with Pillow, as ink or not."""
     picture = Image.new("L", (size[1], size[0]), 255)
     pen = ImageDraw.Draw(picture)
+    group = xml.etree.ElementTree.fromstring(text).find(_GROUP)
+    # Round ends are what is drawn below, and what makes a viewer show a line of no length.
+    assert {group.get(f"stroke-line{end}") for end in ("cap", "join")} == {"round"}
     for line in xml.etree.ElementTree.fromstring(text).iter(_LINE):
         width = float(line.get("stroke-width"))
         pairs = (pair.split(",") for pair in line.get("points").split())

@@ -18,8 +18,8 @@ from segsynth.metrics.clip_score import (
     clip_scores,
 )
 from segsynth.metrics.kernel_distance import kernel_scores
+from segsynth.metrics.reading import reading_scores
 from segsynth.metrics.retrieval import retrieval_scores
-from segsynth.metrics.segmentation import Confusion, confusion_counts, scalars
 from segsynth.networks.segmentation_unet import SegmentationUNet
 from segsynth.pretrained.drawing_features import MeaningFeatures, Retriever
 from segsynth.pretrained.set_features import SetFeatures
@@ -182,26 +182,24 @@ def style_values(
     return kernel_scores("kid", style.described, real, made, valid, style.capacity, style.subset)
 
 
-def reader_values(
-    reader: SegmentationUNet,
+def outsider_values(
+    outsider: SegmentationUNet,
     variables: Any,
-    pictures: tuple[Array, Array],
+    drawing: Float[Array, "b h w c"],
+    labels: Int[Array, "b h w"],
     valid: Float[Array, " b"],
 ) -> Metrics:
-    """Return how well a segmenter that has never seen these drawings reads them, as they are and in
-    black and white (``reader__`` and ``reader__binarised__``).
+    """Return how much of the label map a segmenter finds that learned from drawings of others, in
+    these as they are and in black and white (``outsider__``, ``outsider__binarised__``).
 
     Args:
-        reader: the segmenter.
+        outsider: the segmenter.
         variables: of it.
-        pictures: drawings in [0, 1], and label maps of their photographs, 255 = unlabelled.
+        drawing: in [0, 1]; its grey is read.
+        labels: of the photographs, 255 = unlabelled.
         valid: whether an example counts.
 
     """
-    grey, labels = readability.luma(pictures[0]), pictures[1]
-    found: Metrics = {}
-    for way, seen in (("", grey), ("binarised__", readability.black_and_white(grey))):
-        read = reader.apply(variables, seen).argmax(-1).astype(jnp.int32)
-        counts = confusion_counts(read, labels, reader.classes)
-        found |= scalars(Confusion.of(counts, valid), (), f"reader__{way}")
-    return found
+    logits = lambda seen: outsider.apply(variables, seen)  # noqa: E731
+    grey = readability.luma(drawing)
+    return reading_scores(logits, grey, labels, valid, prefix="outsider__")[0]

@@ -1,12 +1,11 @@
-"""Who judges drawings in an evaluation, besides the losses.
+"""Who judges drawings in the evaluations of a training, besides the losses.
 
-What a drawing shows by itself and against the label map is always told. ``judged_by`` names those
-who need more than that: networks, which no loss may have looked at, and what is known of
+What a drawing shows by itself and against the label map is always told. ``judged_by`` names what
+needs more than that: networks of their own, which no loss looks at, or what is known of
 photographs.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -20,13 +19,13 @@ from segsynth.pretrained.set_features import SetFeatures
 from segsynth.settings import configure
 from segsynth.system import FrozenSpec
 from segsynth.systems.line_drawing import evaluation
+from segsynth.systems.line_drawing.building import Section
 from segsynth.systems.line_drawing.networks import Variables
 from segsynth.systems.line_drawing.objective import Examples
 from segsynth.systems.line_drawing.segmentation import IGNORE
+from segsynth.types import PRNGKey
 
-_JUDGED_BY = ("labels", "subject", "style", "retrieval", "reader")
-
-Section = Mapping[str, Any]
+_JUDGED_BY = ("labels", "subject", "style", "retrieval", "outsider")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,12 +35,12 @@ class Panel:
     Attributes:
         judged_by: "labels" and "subject", which evaluation reads besides what training does;
             "style", a kernel distance from the real drawings; "retrieval", whether photographs are
-            found by their drawings; "reader", how much of the label map a segmenter finds that was
-            trained on the drawings of others.
+            found by their drawings; "outsider", how much of the label map a segmenter finds that
+            learned from drawings of others.
         subjects: classes of ``subject`` and their words in captions.
         prompt: what captions begin with.
         things: classes of ``labels`` that are objects, to tell kinds of borders.
-        style, retriever, reader: networks of those judges, if they are asked.
+        style, retriever, outsider: networks of those judges, if they are asked.
 
     """
 
@@ -51,26 +50,27 @@ class Panel:
     things: tuple[int, ...] = ()
     style: SetFeatures | None = None
     retriever: Retriever | None = None
-    reader: SegmentationUNet | None = None
+    outsider: SegmentationUNet | None = None
 
     @classmethod
     def from_config(
         cls,
+        *,
         judged_by: tuple[str, ...] = (),
         subjects: tuple[str, ...] | None = None,
         prompt: str = PROMPT,
         things: tuple[int, ...] = (),
         style: Section | None = None,
         retrieval: Section | None = None,
-        reader: Section | None = None,
+        outsider: Section | None = None,
     ) -> "Panel":
         """Build from keys of a config's ``system`` section.
 
         ``subjects``: words for the classes of ``subject``; MIT-Adobe FiveK's if None or empty.
         ``prompt``: "a photo of" for another reading of the CLIP score. ``style``: ``network`` of
         the distance and ``capacity``, the most examples of an evaluation; ``retrieval``: the same
-        of `segsynth.pretrained.drawing_features.Retriever`; ``reader``: ``classes``, ``width``,
-        ``levels`` and ``norm`` of the segmenter.
+        of `segsynth.pretrained.drawing_features.Retriever`; ``outsider``: ``classes``, ``width``,
+        ``levels`` and ``norm`` of that segmenter, whose numbers are another phase's.
 
         Raises:
             UserError: an unknown judge, or one without a network.
@@ -82,6 +82,7 @@ class Panel:
             )
         words = tuple(zip(subjects, subjects, strict=True)) if subjects else FIVEK_SUBJECTS.items()
         finder = configure(Retriever, retrieval or {}, "system.retrieval")
+        reader = configure(_outsider, outsider or {}, "system.outsider")
         return cls(
             judged_by=tuple(judged_by),
             subjects=tuple(words),
@@ -89,21 +90,19 @@ class Panel:
             things=tuple(things),
             style=_style(style or {}) if "style" in judged_by else None,
             retriever=finder if "retrieval" in judged_by else None,
-            reader=configure(_reader, reader or {}, "system.reader")
-            if "reader" in judged_by
-            else None,
+            outsider=reader if "outsider" in judged_by else None,
         )
 
     @property
     def targets(self) -> tuple[str, ...]:
         """What of the photograph must be known."""
-        named = {"labels": "labels", "reader": "labels", "subject": "subject"}
+        named = {"labels": "labels", "outsider": "labels", "subject": "subject"}
         return tuple({named[name]: 0 for name in self.judged_by if name in named})
 
     @property
     def label_limit(self) -> int:
-        """Labels are 0 .. ``label_limit`` - 1 or 255, for the reader; borders are told from any."""
-        return IGNORE if self.reader is None else self.reader.classes
+        """Labels are 0 .. ``label_limit`` - 1, or 255; borders are told from any."""
+        return IGNORE if self.outsider is None else self.outsider.classes
 
     @property
     def frozen(self) -> dict[str, FrozenSpec]:
@@ -113,9 +112,9 @@ class Panel:
             specs["style"] = FrozenSpec(self.style.init, "compares sets of drawings")
         if self.retriever is not None:
             specs["retrieval"] = FrozenSpec(self.retriever.encode.init, "finds photographs")
-        if self.reader is not None:
-            init = lambda key: self.reader.init(key, jnp.zeros((1, 64, 64, 1)))  # noqa: E731
-            specs["reader"] = FrozenSpec(init, "reads labels from drawings of others")
+        if self.outsider is not None:
+            told = "reads labels, and knows drawings of others"
+            specs["outsider"] = FrozenSpec(self._init_outsider, told, stored="segmenter")
         return specs
 
     def values(self, examples: Examples, drawing: Array) -> dict[str, Float[Array, " b"]]:
@@ -147,13 +146,16 @@ class Panel:
             found |= evaluation.style_values(self.style, nets["style"], both, valid)
         if self.retriever is not None:
             found |= evaluation.retrieval_values(self.retriever, nets["retrieval"], pair, valid)
-        if self.reader is not None:
-            told = (drawing, examples.labels)
-            found |= evaluation.reader_values(self.reader, nets["reader"], told, valid)
+        if self.outsider is not None:
+            given = nets["outsider"], drawing, examples.labels, valid
+            found |= evaluation.outsider_values(self.outsider, *given)
         return found
 
+    def _init_outsider(self, key: PRNGKey) -> Any:
+        return self.outsider.init(key, jnp.zeros((1, 64, 64, 1)))
 
-def _reader(
+
+def _outsider(
     *,
     classes: int = 182,
     width: int = 64,

@@ -79,7 +79,7 @@ class LineDrawing:
         things: tuple[int, ...] = (),
         style: Mapping[str, Any] | None = None,
         retrieval: Mapping[str, Any] | None = None,
-        reader: Mapping[str, Any] | None = None,
+        outsider: Mapping[str, Any] | None = None,
         dtype: Literal["float32", "bfloat16"] = "float32",
     ) -> "LineDrawing":
         """Build from the keys of a config's ``system`` section.
@@ -98,7 +98,15 @@ class LineDrawing:
         sections = {"generator": generator, "discriminator": discriminator, "features": features}
         sections |= {"geometry": geometry, "clip": clip, "loss": loss, "seg": seg, "pool": pool}
         settings = resolved(preset, sections)
-        panel = Panel.from_config(judged_by, subjects, prompt, things, style, retrieval, reader)
+        panel = Panel.from_config(
+            judged_by=judged_by,
+            subjects=subjects,
+            prompt=prompt,
+            things=things,
+            style=style,
+            retrieval=retrieval,
+            outsider=outsider,
+        )
         made = building.objective(settings, panel.judged_by, dtype)
         rates = dict(optimizer or {})
         if made.seg.mode == "warm_joint":
