@@ -80,3 +80,7 @@ def test_shape_is_read_as_published():
         lambda drawing: (weights * features(variables, drawing)).sum(),
         lambda drawing: (weights * by_hand(drawing)).sum(),
     )
+    # Statistics are those that were published, and not those of a batch.
+    two = jnp.concatenate([pictures()[0], 1 - pictures()[0]])
+    alone, beside = (jax.jit(features.__call__)(variables, x)[0] for x in (two[:1], two))
+    np.testing.assert_allclose(beside, alone, atol=1e-4 * float(jnp.abs(alone).max()))
