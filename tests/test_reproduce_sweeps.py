@@ -7,6 +7,7 @@ import pytest
 
 from segsynth import config_files, experiment, reproduce
 from segsynth.engine.run import plain
+from segsynth.paired import compare
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -151,3 +152,28 @@ def test_a_cascade_beside_a_single_stage(tmp_path):
         "0.198",
         *"----",
     ]
+
+
+@pytest.mark.slow
+def test_both_ways_to_draw_and_all_who_read_them(tmp_path):
+    """Every phase hands on what the next ones ask for, up to the report and the comparison."""
+    sizes = {"side": 16, "generator.width": 4, "generator.blocks": 1, "head.width": 1}
+    sizes |= {"unet.width": 4, "unet.levels": 2, "data.length": 16, "eval.examples": 8}
+    sizes |= {"eval.batch": 8}
+    config = load("line_drawing.py:table", *(f"--config.{k}={v}" for k, v in sizes.items()))
+    for phase in config.phases.values():
+        phase.train.steps = 2
+    text = reproduce.reproduce(config, tmp_path).read_text()
+    lines = {line.split(" | ")[0][2:]: line.rstrip(" |").split(" | ") for line in text.splitlines()}
+    rows = lines["ours"]
+    read = {
+        who: {name: cell for name, cell in zip(rows, lines[f"auto: mIoU by {who}"], strict=True)}
+        for who in ("a segmenter of these drawings", "a segmenter of others' drawings")
+    }
+    drawn = {"baseline", "segmentation"}
+    for who, cells in read.items():
+        numbers = {name for name, cell in cells.items() if cell != "-"} - {"| ours"}
+        own = {"drawings of others (ours)", *(f"{name}, read by a new segmenter" for name in drawn)}
+        assert numbers == (own if "these" in who else drawn)
+    judged = {row.measure for row in compare(tmp_path / "seed0")}
+    assert {"edge_f1", "binarised/mean_iou", "outsider/binarised/mean_iou"} <= judged
