@@ -153,10 +153,18 @@ def _parents(settings: Mapping[str, Any], phase: str) -> list[str]:
 
 
 def _owners(settings: Mapping[str, Any], units: Sequence[str], count: int) -> dict[str, int]:
-    """Which host trains each phase: rows in turn, a shared phase the first host that needs it."""
+    """Which host trains each phase: rows in turn, those that read another row together with it; a
+    shared phase the first host that needs it.
+    """
+    needs = {unit: order(settings, [unit]) for unit in units}
+    # What all other rows need brings no two of them together.
+    common = {p for p in units if all(p in needs[unit] for unit in units if unit != p)}
+    groups: dict[str, int] = {}
     owners: dict[str, int] = {}
-    for place, unit in enumerate(units):
-        for phase in order(settings, [unit]):
+    for unit in units:
+        heads = [phase for phase in needs[unit] if phase in units and phase not in common]
+        place = groups.setdefault(heads[0], len(groups)) if heads else 0
+        for phase in needs[unit]:
             owners[phase] = min(place % count, owners.get(phase, count))
     return owners
 

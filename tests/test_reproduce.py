@@ -150,6 +150,18 @@ def test_what_rows_share_comes_first_and_once():
     assert owners == {"synthesis": 0, "sparse": 0, "x8": 1, "finer": 1}
 
 
+def test_rows_that_read_another_row_stay_with_it():
+    """So that two hosts share what takes long, the two ways to draw."""
+    config = config_files.load(f"{ROOT}/configs/line_drawing.py:table")[0]
+    settings = plain(config)
+    units = PaperTable.of(settings["table"]).units
+    owners = reproduce._owners(settings, units, 2)
+    second = {"segmentation", "segmenter_segmentation", "depth_segmentation"}
+    assert {phase for phase, host in owners.items() if host == 1} == second
+    assert set(owners) == set(settings["phases"])
+    assert set(reproduce._owners(settings, units, 1).values()) == {0}
+
+
 @pytest.mark.parametrize("text", ["2/2", "1", "a/b", "-1/2"])
 def test_a_share_that_is_none(text):
     with pytest.raises(UserError, match="expected INDEX/COUNT"):
