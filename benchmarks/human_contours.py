@@ -4,7 +4,7 @@
 
 ROOT is a tree as in `segsynth.data.layouts.bsds`. Ink is what is darker than a threshold. Precision
 is the share of ink within 0.75 % of the diagonal of anybody's contour, recall the share of a
-person's contours that near ink, averaged over the people; F1 is that of their means over the
+person's contours that is near ink, averaged over the people; F1 is that of their means over the
 photographs of the split "val". (The published benchmark of BSDS matches pixels one to one; its
 figures do not compare.) Every method has its parameters chosen on the split "train", by F1. Beside
 the run stand the same generator before training, Sobel's and Canny's edges, and a black page.

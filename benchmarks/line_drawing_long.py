@@ -1,21 +1,23 @@
 """Does the segmentation loss put more of the label map into drawings? A verdict for each seed.
 
-    python benchmarks/line_drawing_long.py --workdir runs/drawing_long --seeds 3
+    python benchmarks/line_drawing_long.py --workdir runs/drawing_long --batch 1 --seeds 3
 
 Runs the preset "table_long" of configs/line_drawing.py, which the same command continues, then
 compares baseline and segmentation loss scene by scene (`segsynth.paired`). A run tells something if
 the baseline's drawings are drawings at all, edge F1 of 0.6 and at most 0.3 of mid-grey, and if a
 segmenter that was trained on them reads something: a mean recall twice that of one answer for all.
-The loss then has done what it promises if segmenters that were trained on the finished drawings
-find more in them in black and white, if so does one that has only seen the scenes' own drawings, if
-grey hides no more than 0.1 of mean IoU, and if the style has not gone: a kernel distance at most a
-fifth above the baseline's, and what halves of the drawings differ by. Where the baseline's own is
-no larger than that, nobody can tell. A "no" is a result. For accelerators; with --batch 1,
-CycleGAN's, hours of a CPU core for each seed.
+The loss then has done what it promises if
 
-    python benchmarks/line_drawing_long.py --workdir runs/drawing_long --batch 1 --share 0/2
+- segmenters that were trained on the finished drawings find more in them in black and white;
+- so does the outsider, who has only seen the scenes' own drawings;
+- grey hides no more than 0.1 of mean IoU;
+- the style has not gone: the kernel distance from real drawings is at most a fifth above the
+  baseline's, and what halves of the drawings differ by. Where the baseline's own is no larger than
+  that, nobody can tell.
 
-trains what falls to the first of two processes, and judges nothing.
+A "no" is a result. Batches of 8 photographs, the default, are for accelerators; with CycleGAN's
+batches of 1 a seed takes hours of a CPU core. --share 0/2 and --share 1/2 train one method each, at
+the same time and with the same --batch, and judge nothing; then the command above does.
 """
 
 import argparse

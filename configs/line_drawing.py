@@ -18,20 +18,20 @@
       inception_v3_mixed6b and clip_vit_b32 in the folder that SEGSYNTH_WEIGHTS names.
       :coco_sketch has the anime sketch colorization pairs. For accelerators; not run by us.
   python launch/reproduce.py --paper line_drawing --workdir runs/drawing_table
-      The preset :table, the baseline beside the segmentation loss at the demo's scale, judged by a
-      segmenter that knows the drawings of others, and by one and a depth head that were trained on
-      what they draw; then launch/compare.py --run runs/drawing_table/seed0 compares them scene by
-      scene. With --preset paper, --config.data_root and --config.drawings_root, :table_paper, the
-      same on the data of :coco_contour, with inception_fid, clip_vit_b16 and
-      informative_drawings_contour. For accelerators; not run by us. :table_long is at the size from
-      which benchmarks/line_drawing_long.py draws a verdict.
+      The preset :table, the baseline beside the segmentation loss at the demo's scale, judged by an
+      outsider, a segmenter that learned from the drawings of others, and by a segmenter and a depth
+      head that were trained on what each draws; launch/compare.py --run runs/drawing_table/seed0
+      then compares them scene by scene. With --preset paper, --config.data_root and
+      --config.drawings_root, :table_paper, the same on the data of :coco_contour, for accelerators;
+      not run by us. :table_long is that of benchmarks/line_drawing_long.py.
 
 +frozen_photo, +frozen_draw or +warm_joint behind a preset, as in :demo+frozen_draw, trains the
 segmenter beforehand, on grey photographs or on the drawings of a baseline, in phases of their own.
 --config.phases.drawing.system.preset is the method, "paper", "informative" (the baseline) or
-"cyclegan", which needs --config.run=drawing; but for :coco_*, presets weigh the losses themselves.
-The demo, smoke and table compare features of stand-ins of Inception and CLIP, small networks of
-random weights, so that nothing has to be downloaded and nothing is learned of the published ones.
+"cyclegan", which needs --config.run=drawing. The presets of this file set the weights of the losses
+but :coco_*, which leaves them to the method. The demo, :smoke, :table and :table_long compare
+features of stand-ins of Inception and CLIP, small networks of random weights, so that nothing has
+to be downloaded; what they reach says nothing of the published networks.
 """
 
 from collections.abc import Callable
@@ -162,7 +162,7 @@ def _drawing(config: ConfigDict, kind: str, weights: str) -> dict:
         "system": system,
         "data": {"unpaired": _scene_drawings(config)},
         "train": {"steps": 1, "global_batch": 8},
-        "frozen": {name: f"{weights}:{row}" for name, row in _LOSS_NETWORKS.items()},
+        "frozen": {n: f"{weights}:{row}" for n, row in _LOSS_NETWORKS.items()} | {"outsider": ""},
         "init_from": {"geometry": "phase:depth"},
     }
 
@@ -225,7 +225,7 @@ def _smoke() -> ConfigDict:
 
 def _photos() -> ConfigDict:
     config = _small(_base("standin"))
-    config.side = 96
+    config.side, config.unet.things = 96, ()
     config.data.update({"source": "folder", "scale": (0.5, 1.0)})
     config.data.options = {}
     config.run, phase = ("drawing",), config.phases.drawing
@@ -233,8 +233,8 @@ def _photos() -> ConfigDict:
     _shorten(phase, steps=2000)
     phase.system.loss.update({"cycle": 10.0, "geometry": 0.0, "clip": 0.0})
     phase.system.seg.mode = "off"
-    phase.system.update({"judged_by": (), "subjects": (), "things": ()})
-    phase.frozen, phase.init_from = ConfigDict(), ConfigDict()
+    phase.system.update({"judged_by": (), "subjects": ()})
+    phase.frozen, phase.init_from = ConfigDict({"outsider": ""}), ConfigDict()
     # Contours are one pixel wide and would turn pale when they are made smaller.
     phase.data.unpaired = {**_drawings(config, "bsds"), "options": {"pen": 3}}
     config.eval.examples = -1
@@ -259,7 +259,7 @@ def _photos_labelled() -> ConfigDict:
     config.unet.update(_COCO)
     config.data.update({"source": "coco_stuff", "options": {"keys": ("labels",)}})
     config.phases.drawing.system.seg.mode = "joint"
-    config.phases.drawing.system.update({"judged_by": ("labels",), "things": _COCO["things"]})
+    config.phases.drawing.system.judged_by = ("labels",)
     return config
 
 

@@ -78,7 +78,7 @@ def check(run: Run, phase: str, system: Predictor, predicting: bool = False) -> 
                 f"phases.{phase}.init_from.{name} to 'phase:<name>' or 'run:<directory>#<phase>'"
             )
     for name in _read(system, predicting):
-        if name not in references:
+        if not references.get(name):
             raise UserError(
                 f"phase {phase} needs the frozen network {name}; set phases.{phase}.frozen.{name} "
                 "to 'phase:<name>', 'run:<directory>#<phase>', 'pretrained:<name>' or "

@@ -23,8 +23,8 @@ from segsynth.settings import merge, unknown
 #: Keys in which a resumed command may differ: they change where and how a run runs, not what it
 #: computes.
 FREE = (
-    *("mesh", "data_root", "root", "every", "eval", "workers", "cache", "on_error"),
-    *("tensorboard", "run", "table"),
+    *("mesh", "data_root", "drawings_root", "root", "every", "eval", "workers", "cache"),
+    *("on_error", "tensorboard", "run", "table"),
 )
 
 

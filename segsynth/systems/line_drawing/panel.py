@@ -68,8 +68,9 @@ class Panel:
 
         ``subjects``: words for the classes of ``subject``; MIT-Adobe FiveK's if None or empty.
         ``prompt``: "a photo of" for another reading of the CLIP score. ``style``: ``network`` of
-        the distance and ``capacity``, the most examples of an evaluation; ``retrieval``: the same
-        of `segsynth.pretrained.drawing_features.Retriever`; ``outsider``: ``classes``, ``width``,
+        the distance, ``capacity``, the most examples of an evaluation, and ``subset``, those of a
+        subset; ``retrieval``: ``network`` and ``capacity`` of
+        `segsynth.pretrained.drawing_features.Retriever`; ``outsider``: ``classes``, ``width``,
         ``levels`` and ``norm`` of that segmenter, whose numbers are another phase's.
 
         Raises:
@@ -82,7 +83,7 @@ class Panel:
             )
         words = tuple(zip(subjects, subjects, strict=True)) if subjects else FIVEK_SUBJECTS.items()
         finder = configure(Retriever, retrieval or {}, "system.retrieval")
-        reader = configure(_outsider, outsider or {}, "system.outsider")
+        stranger = configure(_outsider, outsider or {}, "system.outsider")
         return cls(
             judged_by=tuple(judged_by),
             subjects=tuple(words),
@@ -90,7 +91,7 @@ class Panel:
             things=tuple(things),
             style=_style(style or {}) if "style" in judged_by else None,
             retriever=finder if "retrieval" in judged_by else None,
-            outsider=reader if "outsider" in judged_by else None,
+            outsider=stranger if "outsider" in judged_by else None,
         )
 
     @property
