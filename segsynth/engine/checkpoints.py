@@ -147,7 +147,8 @@ class Checkpoints:
         Raises :class:`UserError` when there is no such step, network or readable checkpoint.
         """
         steps = self._select(step)
-        if steps and (known := self._networks(steps[-1])) and name not in known:
+        known = set().union(*map(self._networks, steps))
+        if known and name not in known:
             raise UserError(
                 f"the checkpoints in {self.directory} hold no network {name!r}; they hold "
                 f"{', '.join(sorted(known))}"
@@ -181,7 +182,7 @@ class Checkpoints:
         return {**items, f"model_state.{name}": collections} if collections else items
 
     def _networks(self, step: int) -> set[str]:
-        """Return the names of the networks of a step; none of a damaged one."""
+        """Return the names of the networks that a step holds, which may be damaged."""
         kinds = ("params.", "ema.")
         found = (path.name for path in (self.directory / str(step)).glob("*.*"))
         return {name.partition(".")[2] for name in found if name.startswith(kinds)}
@@ -212,8 +213,8 @@ class Checkpoints:
             newest = max(failed)
             raise UserError(
                 f"no readable checkpoint in {self.directory}: step {newest} fails with "
-                f"'{failed[newest]}'; "
-                "bring its files back, or delete the folder to train this phase again"
+                f"'{failed[newest]}'; ask for the sizes that were trained, bring its files back or "
+                "delete the folder to train this phase again"
             )
         return None
 

@@ -72,7 +72,7 @@ def check(run: Run, phase: str, system: Predictor, predicting: bool = False) -> 
     """
     references, initial = (run.settings(phase)[name] for name in ("frozen", "init_from"))
     for name in system.continued if isinstance(system, Continuing) else ():
-        if name not in initial:
+        if not initial.get(name):
             raise UserError(
                 f"phase {phase} goes on with a {name} that was trained before; set "
                 f"phases.{phase}.init_from.{name} to 'phase:<name>' or 'run:<directory>#<phase>'"
