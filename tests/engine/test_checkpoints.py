@@ -149,6 +149,15 @@ def test_a_network_that_nobody_trained_is_refused(tmp_path):
         checkpoints.network("other", {"params": _abstract().params["net"]})
 
 
+def test_a_network_that_is_gone_from_the_newest_step_is_taken_from_the_one_before(tmp_path):
+    _saved(tmp_path / "c", (1, 2))
+    for item in ("params.net", "ema.net"):
+        shutil.rmtree(tmp_path / "c" / "2" / item)
+    with Checkpoints(tmp_path / "c", read_only=True) as checkpoints:
+        net, step = checkpoints.network("net", {"params": _abstract().params["net"]})
+    assert step == 1 and (net["params"]["w"] == 101).all()
+
+
 @pytest.mark.parametrize("step", [7, "7", "banana"])
 def test_a_step_that_was_not_saved_is_refused(tmp_path, step):
     _saved(tmp_path / "c", (1, 2))
